@@ -1,0 +1,105 @@
+"""All that the author of a plugin imports.
+
+    from appliance.api import Channel, Feed, Mode, hookimpl
+
+A plugin is a Python file with hook implementations (`appliance.hookspecs` lists the hooks) that return
+channels and sources. The built-in ones in `plugins/` are written exactly like this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+import pluggy
+
+from appliance.core.events import Event, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+
+__all__ = ["Channel", "Event", "Feed", "History", "Mode", "NoSettings", "Rows", "Source", "hookimpl"]
+
+hookimpl = pluggy.HookimplMarker("appliance")
+
+
+@attrs.frozen
+class NoSettings:
+    """The settings of a plugin that has none."""
+
+
+@attrs.frozen(kw_only=True)
+class History:
+    """What each topic of a channel keeps: an event leaves when any of the bounds is passed."""
+
+    count: int = 1_000
+    age: float | None = 3_600.0
+    bytes: int = 1_048_576
+
+
+class Feed(Protocol):
+    """A producer's handle for publishing into its channel."""
+
+    @property
+    def channel(self) -> str: ...
+
+    @property
+    def log(self) -> Any:  # noqa: ANN401 - a structlog logger, whose methods take any fields
+        """A logger that names the channel."""
+
+    def declare(self, *keys: str) -> None:
+        """Make topics known before their first event, so that clients can subscribe to them."""
+
+    async def publish(self, data: Mapping[str, Any], *, key: str, at: float | None = None) -> None:
+        """Publish one event; `at` is the source's time in seconds since 1970 (now, when left out).
+
+        Never waits for clients; lets other tasks run.
+        """
+
+    def every(self, seconds: float) -> AsyncIterator[int]:
+        """Count 0, 1, 2… on a steady beat; what was missed is skipped, not caught up."""
+
+
+def by_key(event: Event) -> Iterable[str]:
+    """Route an event to the topic of its key."""
+    return (event.key,)
+
+
+@attrs.frozen(kw_only=True)
+class Channel:
+    """A family of topics.
+
+    `name` with a key makes a topic, `price:BTC`. `route` says to which keys' topics an event belongs.
+    `topics` are keys that exist before any event; one that ends in `*` stands for all with that beginning.
+    `open` channels have any topic that somebody asks for. `message` is the type that messages of the own protocol carry.
+    The rows come from `produce`, or from the source named `source` (which the configuration can change).
+    `schema` is a class (a msgspec Struct, attrs class or TypedDict) that the data of each event must fit.
+    """
+
+    name: str
+    mode: Mode
+    message: str
+    source: str | None = None
+    produce: Callable[[Feed, Any], Awaitable[None]] | None = None
+    Settings: type = NoSettings
+    route: Callable[[Event], Iterable[str]] = by_key
+    topics: tuple[str, ...] = ()
+    open: bool = False
+    history: History = History()
+    schema: type | None = None
+
+
+class Rows(Protocol):
+    """An opened source: where the rows of any number of channels come from."""
+
+    async def produce(self, feed: Feed, settings: Any) -> None:  # noqa: ANN401 - the channel's own Settings
+        """Publish the rows of `feed.channel` until cancelled."""
+
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """Where rows come from. `open` builds from the source's own settings, without side effects."""
+
+    kind: str
+    open: Callable[[Any], Rows]
+    Settings: type = NoSettings

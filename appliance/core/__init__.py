@@ -1,0 +1,1 @@
+"""Pure rules of the stream: no trio, sockets, clock, logging or async."""

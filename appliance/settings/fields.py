@@ -1,0 +1,55 @@
+"""How an attribute of the settings tree is declared: default, document, validators, marks.
+
+Must not know the tree, nor how values are read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NewType
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Seconds = NewType("Seconds", float)
+"""A time: a number of seconds, or text such as `"500ms"`, `"30s"`, `"5m"`, `"1h"`, `"7d"`."""
+
+Bytes = NewType("Bytes", int)
+"""A size: a number of bytes, or text such as `"64KiB"`, `"4MiB"`, `"1GiB"`."""
+
+Secret = NewType("Secret", str)
+"""Text that never appears in a log, an error or a listing."""
+
+_MARK = "appliance.setting"
+
+
+@attrs.frozen
+class Mark:
+    """What the declaration says of an attribute beside its type and validators."""
+
+    doc: str
+    reloads: bool
+    rest: bool
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - of any attribute's type
+    doc: str,
+    *validators: Callable[[Any, attrs.Attribute[Any], Any], None],
+    reloads: bool = False,
+    rest: bool = False,
+) -> Any:  # noqa: ANN401 - as attrs.field
+    """An attribute of the tree. A class or `dict` as default makes a new one for each instance;
+    `reloads` lets SIGHUP change it; `rest` collects the keys of a table that no other attribute names.
+    """
+    optional = [attrs.validators.optional(v) if default is None else v for v in validators]
+    metadata = {_MARK: Mark(doc=doc, reloads=reloads, rest=rest)}
+    if isinstance(default, type):
+        return attrs.field(factory=default, validator=optional, metadata=metadata)
+    return attrs.field(default=default, validator=optional, metadata=metadata)
+
+
+def mark(attribute: attrs.Attribute[Any]) -> Mark:
+    found = attribute.metadata.get(_MARK)
+    return found if isinstance(found, Mark) else Mark(doc="", reloads=False, rest=False)

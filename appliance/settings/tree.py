@@ -1,0 +1,181 @@
+"""The configuration as a tree of frozen attrs classes: one attribute, one key of the TOML file.
+
+Must not know where values come from: files, environment and command line are read beside it.
+Every attribute is made by `setting(default, doc, *validators)`; `reloads=True` marks what SIGHUP may change.
+"""
+
+from __future__ import annotations
+
+import datetime  # noqa: TC003 - the reader resolves these annotations when it runs
+from typing import Any, Literal
+
+import attrs
+from attrs.validators import ge, gt, le, matches_re, min_len
+
+from appliance.settings.fields import Bytes, Secret, Seconds, setting
+
+Auth = Literal["required", "optional", "none"]
+
+
+@attrs.frozen(kw_only=True)
+class KeySettings:
+    """One API key: a name for the logs, and the key or the file that holds it."""
+
+    name: str = setting(attrs.NOTHING, "Name of the key's owner, shown in logs", min_len(1))
+    key: Secret | None = setting(None, "The key itself", reloads=True)
+    key_file: str | None = setting(None, "File that holds the key", reloads=True)
+    expires: datetime.datetime | None = setting(
+        None, "When the key stops working (an offset date-time of TOML)", reloads=True
+    )
+
+
+@attrs.frozen(kw_only=True)
+class AuthSettings:
+    keys: tuple[KeySettings, ...] = setting((), "API keys; none: one is made at the first start", reloads=True)
+    timeout: Seconds = setting(
+        10.0, "How long a connection may stay without showing a credential", gt(0), reloads=True
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TlsSettings:
+    certificate: str | None = setting(
+        None, "PEM file with the certificate chain; none: a self-signed one is made and kept"
+    )
+    key: str | None = setting(None, "PEM file with the private key of `certificate`")
+    names: tuple[str, ...] = setting((), "Further host names and addresses for the self-signed certificate")
+    valid: Seconds = setting(397 * 86400.0, "How long a self-signed certificate is valid", ge(86400))
+    renew_before: Seconds = setting(30 * 86400.0, "How long before its end a self-signed one is renewed", gt(0))
+    check_every: Seconds = setting(10.0, "How often certificate files are looked at for a change", gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class ListenLimits:
+    """Limits of one listener; what is not set here is taken from `limits`."""
+
+    connections: int | None = setting(None, "Most open connections", ge(1), reloads=True)
+    sessions: int | None = setting(None, "Most open sessions", ge(1), reloads=True)
+    connections_per_minute: int | None = setting(None, "Most new connections a minute from one address", ge(1), reloads=True)
+    messages_per_minute: int | None = setting(None, "Most messages a minute from one session", ge(1), reloads=True)
+    subscriptions: int | None = setting(None, "Most subscriptions of one session", ge(1), reloads=True)
+    message_bytes: Bytes | None = setting(None, "Largest message from a client", ge(125), reloads=True)
+
+
+@attrs.frozen(kw_only=True)
+class ListenSettings:
+    """One place to listen on, with its own policy."""
+
+    url: str = setting(
+        attrs.NOTHING, "`tls://HOST:PORT`, `tcp://HOST:PORT` (plain) or `unix:PATH`", matches_re(r"(tls|tcp)://.+:\d+|unix:.+")
+    )
+    auth: Auth = setting("required", "Whether clients must show a credential: required, optional or none", reloads=True)
+    origins: tuple[str, ...] = setting(
+        ("*",), "Origins whose pages may open a socket here; `*` is any (the key protects), `self` the page's own host", reloads=True
+    )
+    limits: ListenLimits = setting(ListenLimits, "Limits of this listener alone", reloads=True)
+
+
+@attrs.frozen(kw_only=True)
+class LimitSettings:
+    """Every bound in one place. A client that hits one gets an error that names it."""
+
+    connections: int = setting(12_000, "Most open connections of all kinds", ge(1), reloads=True)
+    sessions: int = setting(10_000, "Most open sessions; the next one gets CONNECTION_FULL", ge(1), reloads=True)
+    connections_per_minute: int = setting(6_000, "Most new connections a minute from one address", ge(1), reloads=True)
+    messages_per_minute: int = setting(600, "Most messages a minute from one session", ge(1), reloads=True)
+    subscriptions: int = setting(200, "Most subscriptions (topics and patterns) of one session", ge(1), reloads=True)
+    message_bytes: Bytes = setting(65_536, "Largest message from a client", ge(125), reloads=True)
+    message_depth: int = setting(32, "Deepest nesting of a message from a client", ge(3), reloads=True)
+    head_bytes: Bytes = setting(16_384, "Largest request head", ge(1024), reloads=True)
+    handshake: Seconds = setting(10.0, "Deadline for TLS handshake, request head and upgrade together", gt(0), reloads=True)
+    event_bytes: Bytes = setting(262_144, "Largest event that a channel may publish", ge(1024))
+    topics: int = setting(10_000, "Most topics of one channel", ge(1))
+    burst: int = setting(256, "Most frames joined into one write to a client", ge(1))
+    behind: int = setting(10_000, "Most events of log channels a slow client may be owed before it is closed", ge(1), reloads=True)
+    behind_bytes: Bytes = setting(4_194_304, "Most bytes of log channels a slow client may be owed", ge(4096), reloads=True)
+    stalled: Seconds = setting(60.0, "How long a client's socket may accept nothing before it is closed", gt(0), reloads=True)
+    unsent: Bytes = setting(32_768, "Unsent bytes that the kernel may hold for one client (TCP_NOTSENT_LOWAT)", ge(4096))
+
+
+@attrs.frozen(kw_only=True)
+class HeartbeatSettings:
+    interval: Seconds = setting(30.0, "How long a client may be silent before it is pinged", gt(0))
+    timeout: Seconds = setting(30.0, "How long after a ping a still silent client is closed", gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class HistorySettings:
+    """What a topic keeps for clients that come back; what is not set is the channel's own choice."""
+
+    count: int | None = setting(None, "Most events of one topic", ge(1))
+    age: Seconds | None = setting(None, "Oldest event kept", gt(0))
+    bytes: Bytes | None = setting(None, "Most bytes of one topic", ge(1024))
+
+
+@attrs.frozen(kw_only=True)
+class ChannelSettings:
+    """What can be said of any channel. The other keys of its table are its plugin's own settings."""
+
+    enabled: bool = setting(True, "Whether the channel exists")
+    source: str | None = setting(None, "Source of the rows; none: the channel's own choice")
+    history: HistorySettings = setting(HistorySettings, "What each topic keeps")
+    options: dict[str, Any] = setting(dict, "The plugin's own settings (all other keys of the table)", rest=True)
+
+
+@attrs.frozen(kw_only=True)
+class SourceSettings:
+    """A source by name. The other keys of its table are the source's own settings."""
+
+    kind: str | None = setting(None, "Kind of source; none: its name is its kind")
+    options: dict[str, Any] = setting(dict, "The source's own settings (all other keys of the table)", rest=True)
+
+
+@attrs.frozen(kw_only=True)
+class LogSettings:
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is written", reloads=True)
+    format: Literal["auto", "console", "json"] = setting("auto", "`auto`: console in a terminal, JSON otherwise")
+
+
+@attrs.frozen(kw_only=True)
+class StopSettings:
+    deadline: Seconds = setting(10.0, "How long a stop may take before what is left is cut", gt(0), le(600))
+    retry: Seconds = setting(5.0, "Clients are told to come back spread over this time", ge(0))
+
+
+@attrs.frozen(kw_only=True)
+class RestartSettings:
+    """How a failed producer is started again."""
+
+    first: Seconds = setting(0.5, "Wait before the first restart", gt(0))
+    most: Seconds = setting(30.0, "Longest wait between restarts", gt(0))
+    calm: Seconds = setting(60.0, "A producer that ran this long starts over with the first wait", gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class StatusSettings:
+    every: Seconds = setting(10.0, "How often `system_status` is published", gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The whole configuration."""
+
+    state_dir: str | None = setting(None, "Folder for keys and certificates; none: a per-user folder (XDG)")
+    plugins_dir: tuple[str, ...] = setting((), "Folders with plugin files, beside the built-in ones")
+    listen: tuple[ListenSettings, ...] = setting(
+        (ListenSettings(url="tls://127.0.0.1:8443"),), "Where to listen", min_len(1)
+    )
+    auth: AuthSettings = setting(AuthSettings, "Who may connect")
+    tls: TlsSettings = setting(TlsSettings, "Certificate of the `tls://` listeners")
+    limits: LimitSettings = setting(LimitSettings, "Bounds")
+    heartbeat: HeartbeatSettings = setting(HeartbeatSettings, "How silent clients are found")
+    restart: RestartSettings = setting(RestartSettings, "How failed producers are restarted")
+    status: StatusSettings = setting(StatusSettings, "The `system:status` topic")
+    stop: StopSettings = setting(StopSettings, "How the appliance stops")
+    log: LogSettings = setting(LogSettings, "The log")
+    aliases: dict[str, dict[str, str]] = setting(
+        {"price": {"bitcoin": "BTC", "ethereum": "ETH", "solana": "SOL", "cardano": "ADA"}},
+        "Other names for keys, a table per channel: `[aliases.price] bitcoin = \"BTC\"`",
+    )
+    sources: dict[str, SourceSettings] = setting(dict, "Sources by name")
+    channels: dict[str, ChannelSettings] = setting(dict, "Channels by name")

@@ -60,7 +60,7 @@ class Feed(Protocol):
         """Count 0, 1, 2… on a steady beat; what was missed is skipped, not caught up."""
 
 
-def by_key(event: Event) -> Iterable[str]:
+def by_key(event: Event, settings: Any) -> Iterable[str]:  # noqa: ANN401, ARG001 - the signature of a route
     """Route an event to the topic of its key."""
     return (event.key,)
 
@@ -69,7 +69,8 @@ def by_key(event: Event) -> Iterable[str]:
 class Channel:
     """A family of topics.
 
-    `name` with a key makes a topic, `price:BTC`. `route` says to which keys' topics an event belongs.
+    `name` with a key makes a topic, `price:BTC`. `route` takes an event and the channel's settings and says to which
+    keys' topics it belongs.
     `topics` are keys that exist before any event; one that ends in `*` stands for all with that beginning.
     `open` channels have any topic that somebody asks for. `message` is the type that messages of the own protocol carry.
     The rows come from `produce`, or from the source named `source` (which the configuration can change).
@@ -82,7 +83,7 @@ class Channel:
     source: str | None = None
     produce: Callable[[Feed, Any], Awaitable[None]] | None = None
     Settings: type = NoSettings
-    route: Callable[[Event], Iterable[str]] = by_key
+    route: Callable[[Event, Any], Iterable[str]] = by_key
     topics: tuple[str, ...] = ()
     open: bool = False
     history: History = History()

@@ -1,0 +1,1 @@
+"""The configuration: an attrs tree, and its reading from file, environment and command line."""

@@ -18,36 +18,45 @@ Seconds = NewType("Seconds", float)
 Bytes = NewType("Bytes", int)
 """A size: a number of bytes, or text such as `"64KiB"`, `"4MiB"`, `"1GiB"`."""
 
-Secret = NewType("Secret", str)
-"""Text that never appears in a log, an error or a listing."""
+
+class Secret(str):
+    """Text that never appears in a log, an error or a listing: its repr hides it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
 
 _MARK = "appliance.setting"
 
 
 @attrs.frozen
 class Mark:
-    """What the declaration says of an attribute beside its type and validators."""
+    """What the declaration says of an attribute beside its type."""
 
     doc: str
     reloads: bool
     rest: bool
+    validators: tuple[Callable[[Any, attrs.Attribute[Any], Any], object], ...] = ()
 
 
 def setting(
     default: Any,  # noqa: ANN401 - of any attribute's type
     doc: str,
-    *validators: Callable[[Any, attrs.Attribute[Any], Any], None],
+    *validators: Callable[[Any, attrs.Attribute[Any], Any], object],
     reloads: bool = False,
     rest: bool = False,
 ) -> Any:  # noqa: ANN401 - as attrs.field
     """An attribute of the tree. A class or `dict` as default makes a new one for each instance;
     `reloads` lets SIGHUP change it; `rest` collects the keys of a table that no other attribute names.
+    What `rest` collects stays out of the repr: a plugin's secrets are not known as such yet.
     """
     optional = [attrs.validators.optional(v) if default is None else v for v in validators]
-    metadata = {_MARK: Mark(doc=doc, reloads=reloads, rest=rest)}
+    metadata = {_MARK: Mark(doc=doc, reloads=reloads, rest=rest, validators=validators)}
     if isinstance(default, type):
-        return attrs.field(factory=default, validator=optional, metadata=metadata)
-    return attrs.field(default=default, validator=optional, metadata=metadata)
+        return attrs.field(factory=default, validator=optional, metadata=metadata, repr=not rest)
+    return attrs.field(default=default, validator=optional, metadata=metadata, repr=not rest)
 
 
 def mark(attribute: attrs.Attribute[Any]) -> Mark:

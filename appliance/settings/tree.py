@@ -4,17 +4,29 @@ Must not know where values come from: files, environment and command line are re
 Every attribute is made by `setting(default, doc, *validators)`; `reloads=True` marks what SIGHUP may change.
 """
 
+# ruff: noqa: RUF009 - `setting` makes a field of attrs, not a default
+
 from __future__ import annotations
 
-import datetime  # noqa: TC003 - the reader resolves these annotations when it runs
+import datetime as dt  # noqa: TC003 - the reader resolves these annotations when it runs
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, gt, le, matches_re, min_len
+from attrs.validators import ge, gt, le, min_len
 
-from appliance.settings.fields import Bytes, Secret, Seconds, setting
+from appliance.settings.address import Address
+from appliance.settings.fields import Bytes, Seconds, Secret, setting
 
 Auth = Literal["required", "optional", "none"]
+
+
+def _address(_: object, __: attrs.Attribute[str], url: str) -> None:
+    Address.parse(url)
+
+
+def _with_offset(_: object, __: attrs.Attribute[dt.datetime], moment: dt.datetime) -> None:
+    if moment.utcoffset() is None:
+        raise ValueError("needs its offset from UTC, as in 2030-01-31T12:00:00Z or 2030-01-31T12:00:00+01:00")
 
 
 @attrs.frozen(kw_only=True)
@@ -22,16 +34,18 @@ class KeySettings:
     """One API key: a name for the logs, and the key or the file that holds it."""
 
     name: str = setting(attrs.NOTHING, "Name of the key's owner, shown in logs", min_len(1))
-    key: Secret | None = setting(None, "The key itself", reloads=True)
+    key: Secret | None = setting(None, "The key itself", min_len(1), reloads=True)
     key_file: str | None = setting(None, "File that holds the key", reloads=True)
-    expires: datetime.datetime | None = setting(
-        None, "When the key stops working (an offset date-time of TOML)", reloads=True
+    expires: dt.datetime | None = setting(
+        None, "When the key stops working, with the offset from UTC", _with_offset, reloads=True
     )
 
 
 @attrs.frozen(kw_only=True)
 class AuthSettings:
-    keys: tuple[KeySettings, ...] = setting((), "API keys; none: one is made at the first start", reloads=True)
+    keys: tuple[KeySettings, ...] = setting(
+        (), "API keys; none: one is made at the first start", reloads=True
+    )
     timeout: Seconds = setting(
         10.0, "How long a connection may stay without showing a credential", gt(0), reloads=True
     )
@@ -45,7 +59,9 @@ class TlsSettings:
     key: str | None = setting(None, "PEM file with the private key of `certificate`")
     names: tuple[str, ...] = setting((), "Further host names and addresses for the self-signed certificate")
     valid: Seconds = setting(397 * 86400.0, "How long a self-signed certificate is valid", ge(86400))
-    renew_before: Seconds = setting(30 * 86400.0, "How long before its end a self-signed one is renewed", gt(0))
+    renew_before: Seconds = setting(
+        30 * 86400.0, "How long before its end a self-signed one is renewed", gt(0)
+    )
     check_every: Seconds = setting(10.0, "How often certificate files are looked at for a change", gt(0))
 
 
@@ -55,8 +71,12 @@ class ListenLimits:
 
     connections: int | None = setting(None, "Most open connections", ge(1), reloads=True)
     sessions: int | None = setting(None, "Most open sessions", ge(1), reloads=True)
-    connections_per_minute: int | None = setting(None, "Most new connections a minute from one address", ge(1), reloads=True)
-    messages_per_minute: int | None = setting(None, "Most messages a minute from one session", ge(1), reloads=True)
+    connections_per_minute: int | None = setting(
+        None, "Most new connections a minute from one address", ge(1), reloads=True
+    )
+    messages_per_minute: int | None = setting(
+        None, "Most messages a minute from one session", ge(1), reloads=True
+    )
     subscriptions: int | None = setting(None, "Most subscriptions of one session", ge(1), reloads=True)
     message_bytes: Bytes | None = setting(None, "Largest message from a client", ge(125), reloads=True)
 
@@ -65,12 +85,14 @@ class ListenLimits:
 class ListenSettings:
     """One place to listen on, with its own policy."""
 
-    url: str = setting(
-        attrs.NOTHING, "`tls://HOST:PORT`, `tcp://HOST:PORT` (plain) or `unix:PATH`", matches_re(r"(tls|tcp)://.+:\d+|unix:.+")
+    url: str = setting(attrs.NOTHING, "`tls://HOST:PORT`, `tcp://HOST:PORT` (plain) or `unix:PATH`", _address)
+    auth: Auth = setting(
+        "required", "Whether clients must show a credential: required, optional or none", reloads=True
     )
-    auth: Auth = setting("required", "Whether clients must show a credential: required, optional or none", reloads=True)
     origins: tuple[str, ...] = setting(
-        ("*",), "Origins whose pages may open a socket here; `*` is any (the key protects), `self` the page's own host", reloads=True
+        ("*",),
+        "Origins whose pages may open a socket here; `*`: any, for the key protects; `self`: the page's own",
+        reloads=True,
     )
     limits: ListenLimits = setting(ListenLimits, "Limits of this listener alone", reloads=True)
 
@@ -80,21 +102,31 @@ class LimitSettings:
     """Every bound in one place. A client that hits one gets an error that names it."""
 
     connections: int = setting(12_000, "Most open connections of all kinds", ge(1), reloads=True)
-    sessions: int = setting(10_000, "Most open sessions; the next one gets CONNECTION_FULL", ge(1), reloads=True)
-    connections_per_minute: int = setting(6_000, "Most new connections a minute from one address", ge(1), reloads=True)
+    sessions: int = setting(
+        10_000, "Most open sessions; the next one gets CONNECTION_FULL", ge(1), reloads=True
+    )
+    connections_per_minute: int = setting(
+        6_000, "Most new connections a minute from one address", ge(1), reloads=True
+    )
     messages_per_minute: int = setting(600, "Most messages a minute from one session", ge(1), reloads=True)
-    subscriptions: int = setting(200, "Most subscriptions (topics and patterns) of one session", ge(1), reloads=True)
+    subscriptions: int = setting(
+        200, "Most subscriptions (topics and patterns) of one session", ge(1), reloads=True
+    )
     message_bytes: Bytes = setting(65_536, "Largest message from a client", ge(125), reloads=True)
-    message_depth: int = setting(32, "Deepest nesting of a message from a client", ge(3), reloads=True)
     head_bytes: Bytes = setting(16_384, "Largest request head", ge(1024), reloads=True)
-    handshake: Seconds = setting(10.0, "Deadline for TLS handshake, request head and upgrade together", gt(0), reloads=True)
+    handshake: Seconds = setting(
+        10.0, "Deadline for TLS handshake, request head and upgrade together", gt(0), reloads=True
+    )
+    keep_alive: Seconds = setting(60.0, "How long an HTTP connection may idle between requests", gt(0))
     event_bytes: Bytes = setting(262_144, "Largest event that a channel may publish", ge(1024))
     topics: int = setting(10_000, "Most topics of one channel", ge(1))
     burst: int = setting(256, "Most frames joined into one write to a client", ge(1))
-    behind: int = setting(10_000, "Most events of log channels a slow client may be owed before it is closed", ge(1), reloads=True)
-    behind_bytes: Bytes = setting(4_194_304, "Most bytes of log channels a slow client may be owed", ge(4096), reloads=True)
-    stalled: Seconds = setting(60.0, "How long a client's socket may accept nothing before it is closed", gt(0), reloads=True)
-    unsent: Bytes = setting(32_768, "Unsent bytes that the kernel may hold for one client (TCP_NOTSENT_LOWAT)", ge(4096))
+    stalled: Seconds = setting(
+        60.0, "How long a client's socket may accept nothing before it is closed", gt(0), reloads=True
+    )
+    unsent: Bytes = setting(
+        32_768, "Unsent bytes that the kernel may hold for one client (TCP_NOTSENT_LOWAT)", ge(4096)
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -116,10 +148,12 @@ class HistorySettings:
 class ChannelSettings:
     """What can be said of any channel. The other keys of its table are its plugin's own settings."""
 
-    enabled: bool = setting(True, "Whether the channel exists")
+    enabled: bool = setting(default=True, doc="Whether the channel exists")
     source: str | None = setting(None, "Source of the rows; none: the channel's own choice")
     history: HistorySettings = setting(HistorySettings, "What each topic keeps")
-    options: dict[str, Any] = setting(dict, "The plugin's own settings (all other keys of the table)", rest=True)
+    options: dict[str, Any] = setting(
+        dict, "The plugin's own settings (all other keys of the table)", rest=True
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -127,13 +161,19 @@ class SourceSettings:
     """A source by name. The other keys of its table are the source's own settings."""
 
     kind: str | None = setting(None, "Kind of source; none: its name is its kind")
-    options: dict[str, Any] = setting(dict, "The source's own settings (all other keys of the table)", rest=True)
+    options: dict[str, Any] = setting(
+        dict, "The source's own settings (all other keys of the table)", rest=True
+    )
 
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is written", reloads=True)
-    format: Literal["auto", "console", "json"] = setting("auto", "`auto`: console in a terminal, JSON otherwise")
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Least level that is written", reloads=True
+    )
+    format: Literal["auto", "console", "json"] = setting(
+        "auto", "`auto`: console in a terminal, JSON otherwise"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -175,7 +215,7 @@ class Settings:
     log: LogSettings = setting(LogSettings, "The log")
     aliases: dict[str, dict[str, str]] = setting(
         {"price": {"bitcoin": "BTC", "ethereum": "ETH", "solana": "SOL", "cardano": "ADA"}},
-        "Other names for keys, a table per channel: `[aliases.price] bitcoin = \"BTC\"`",
+        'Other names for keys, a table per channel: `[aliases.price]` with `bitcoin = "BTC"`',
     )
     sources: dict[str, SourceSettings] = setting(dict, "Sources by name")
     channels: dict[str, ChannelSettings] = setting(dict, "Channels by name")

@@ -1,0 +1,274 @@
+"""The composition root: builds the parts, owns the nurseries, and says in which order things start and stop.
+
+    connections ⊃ flow (listeners, heartbeat, timers, flusher, producers)
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+import structlog
+import trio
+
+from appliance.access.keys import Keys
+from appliance.api import Channel, Feed, Mode, NoSettings
+from appliance.core.errors import ErrorCode
+from appliance.core.history import Retention
+from appliance.core.topics import Aliases
+from appliance.edge import listener
+from appliance.edge.admission import Admission
+from appliance.edge.connection import Arrival, Reception
+from appliance.edge.connection import serve as serve_connection
+from appliance.edge.http import app as http_app
+from appliance.edge.http.server import Server
+from appliance.edge.policy import Policy
+from appliance.edge.session import RESTART, STATUS_TOPIC, Surroundings
+from appliance.edge.tls import Contexts, Refused, Swapped
+from appliance.loading.configured import Configured
+from appliance.runtime.feed import HubFeed
+from appliance.runtime.flusher import Flusher
+from appliance.runtime.heartbeat import Heartbeat
+from appliance.runtime.hub import Hub
+from appliance.runtime.report import Report
+from appliance.runtime.status import Health, Sample, Status
+from appliance.runtime.supervisor import Producer, supervise
+from appliance.runtime.timers import Timers
+from appliance.web.assets import assets
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable, Iterable
+
+    from appliance.settings.address import Address
+    from appliance.settings.tree import KeySettings, LimitSettings, ListenSettings, Settings
+
+_log = structlog.get_logger()
+
+SOCKET_PATHS = frozenset({"/ws"})
+_PULSE = 1.0
+"""Seconds between two looks at health, rates and the age of histories."""
+_DRAINED_BY = 0.6
+"""Share of the stop's deadline after which sessions are closed even though some are owed events."""
+_EPOCH_BYTES = 6
+
+
+@attrs.frozen
+class Bound:
+    """A listener whose socket is open."""
+
+    address: Address
+    sock: socket.socket
+
+
+class Appliance:
+    """Everything that serves, in one process. `run` until `stop`; `reload` in between."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Iterable[Configured],
+        *,
+        keys: Iterable[KeySettings],
+        sockets: Iterable[Bound],
+        contexts: Contexts | None,
+    ) -> None:
+        self._settings = settings
+        self._bound = tuple(sockets)
+        self._contexts = contexts
+        self._keys = Keys(keys)
+        self._stopping = trio.Event()
+        self._flusher = Flusher(stalled=lambda: self._settings.limits.stalled)
+        self._timers = Timers()
+        self._heartbeat = Heartbeat(interval=settings.heartbeat.interval, timeout=settings.heartbeat.timeout)
+        self._admission = Admission()
+        self._status = Status(self._sample)
+        self._hub = Hub(
+            epoch=partial(secrets.token_hex, _EPOCH_BYTES),
+            most_topics=settings.limits.topics,
+            most_bytes=settings.limits.event_bytes,
+        )
+        self._around = Surroundings(
+            hub=self._hub,
+            flusher=self._flusher,
+            timers=self._timers,
+            heartbeat=self._heartbeat,
+            traffic=self._status.traffic,
+            aliases=Aliases(settings.aliases),
+            authenticator=lambda: self._keys,
+            auth_timeout=lambda: self._settings.auth.timeout,
+        )
+        self._report = Report(
+            status=self._status,
+            latency=self._flusher.latency,
+            sessions=lambda: len(self._around.sessions),
+            connections=lambda: self._admission.connections,
+        )
+        desk = http_app.Desk(
+            authenticator=lambda: self._keys, statistics=self._report.statistics, assets=assets()
+        )
+        self._http = Server(
+            http_app.make(desk),
+            keep_alive=settings.limits.keep_alive,
+            head_bytes=settings.limits.head_bytes,
+        )
+        self._reception = Reception(
+            admission=self._admission, around=self._around, http=self._http, paths=SOCKET_PATHS
+        )
+        self._producers = [self._producer(configured) for configured in (*channels, self._system())]
+
+    def stop(self) -> None:
+        """Ask for an orderly end: `run` returns within the deadline."""
+        self._stopping.set()
+
+    def reload(self, settings: Settings, keys: Iterable[KeySettings]) -> None:
+        """Go on with other settings, those that only a start can change being as before."""
+        self._keys = Keys(keys)
+        self._settings = settings
+        self._refresh_certificate()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as connections:  # ends when the last has gone, or at the stop's deadline
+            async with trio.open_nursery() as flow:  # ends when `stop` was asked for and outboxes are drained
+                doors, sources = trio.CancelScope(), trio.CancelScope()
+                await flow.start(self._flusher.run)
+                await flow.start(self._timers.run)
+                await flow.start(self._heartbeat.run)
+                flow.start_soon(self._watch)
+                await flow.start(self._produce, sources)
+                await flow.start(self._listen, doors, connections)
+                task_status.started()
+                await self._stopping.wait()
+                deadline = trio.current_time() + self._settings.stop.deadline
+                connections.cancel_scope.deadline = deadline
+                doors.cancel()
+                sources.cancel()
+                await self._say_goodbye(deadline)
+                flow.cancel_scope.cancel()
+
+    async def _listen(
+        self,
+        scope: trio.CancelScope,
+        connections: trio.Nursery,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        try:
+            with scope:
+                async with trio.open_nursery() as listeners:  # ends when `scope` is cancelled
+                    for place, bound in enumerate(self._bound):
+                        policy = Policy(partial(self._listener_settings, place), self._limits)
+                        context = self._context if bound.address.kind == "tls" else None
+                        serve = partial(self._serve, policy, context)
+                        await listeners.start(partial(listener.listen, bound.sock, serve, connections=connections))
+                    task_status.started()
+        finally:
+            for bound in self._bound:
+                listener.unbind(bound.sock, bound.address)
+
+    async def _serve(
+        self, policy: Policy, context: Callable[[], ssl.SSLContext] | None, sock: socket.socket, address: str
+    ) -> None:
+        if not self._admission.connect(policy):
+            self._status.traffic.errors["too_many_connections"] += 1
+            return
+        try:
+            arrival = Arrival(sock=sock, address=address, policy=policy, context=context)
+            await serve_connection(arrival, self._reception)
+        finally:
+            self._admission.disconnect(policy)
+
+    async def _produce(
+        self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        restart = self._settings.restart
+        with scope:
+            async with trio.open_nursery() as producers:  # ends when `scope` is cancelled
+                for producer in self._producers:
+                    run = partial(supervise, first=restart.first, most=restart.most, calm=restart.calm)
+                    await producers.start(run, producer)
+                task_status.started()
+
+    async def _say_goodbye(self, deadline: float) -> None:
+        """Hand over what clients are owed, then close each with a hint when to come back."""
+        stop = self._settings.stop
+        with trio.move_on_after(stop.deadline * _DRAINED_BY):
+            await self._flusher.settled()
+        for session in list(self._around.sessions):
+            wait = random.random() * stop.retry  # noqa: S311 - to spread clients, no secret
+            session.end(RESTART, f"{ErrorCode.SERVER_RESTART} retry_after={wait:.1f}")
+        await self._http.stop()
+        with trio.move_on_at(deadline):
+            while self._around.sessions:
+                await trio.sleep(_DRAINING_LOOK)
+
+    async def _watch(self) -> None:
+        """Look after what time alone changes: rates, health, old entries, the certificate."""
+        checked = trio.current_time()
+        while True:
+            self._status.look()
+            self._hub.expire(time.time())
+            if trio.current_time() - checked >= self._settings.tls.check_every:
+                checked = trio.current_time()
+                self._refresh_certificate()
+            await trio.sleep(_PULSE)
+
+    def _refresh_certificate(self) -> None:
+        if self._contexts is None:
+            return
+        match self._contexts.refresh():
+            case Swapped(fingerprint):
+                _log.info("certificate changed", fingerprint=fingerprint)
+            case Refused(reason):
+                _log.error("certificate refused, the one before stays", reason=reason)
+
+    def _producer(self, configured: Configured) -> Producer:
+        channel = configured.channel
+        self._hub.open(channel, configured.settings, configured.retention)
+        health = self._status.health[channel.name] = Health()
+        log = _log.bind(channel=channel.name)
+        feed = HubFeed(channel, self._hub, health, log)
+        produce = configured.rows.produce if configured.rows is not None else channel.produce
+        assert produce is not None  # noqa: S101 - the catalogue has checked that there is one
+        return Producer(channel.name, partial(produce, feed, configured.settings), health, log)
+
+    def _system(self) -> Configured:
+        """Make the channel that tells of the appliance itself."""
+        name, _, key = STATUS_TOPIC.partition(":")
+
+        async def produce(feed: Feed, _settings: object) -> None:
+            async for _ in feed.every(self._settings.status.every):
+                await feed.publish(self._report.system_status(), key=key)
+
+        channel = Channel(name=name, mode=Mode.STATE, message="system_status", produce=produce, topics=(key,))
+        return Configured(channel, NoSettings(), Retention(count=100, age=None, size=65_536), None)
+
+    def _context(self) -> ssl.SSLContext:
+        assert self._contexts is not None  # noqa: S101 - made when any listener speaks TLS
+        return self._contexts.current.context
+
+    def _listener_settings(self, place: int) -> ListenSettings:
+        return self._settings.listen[place]
+
+    def _limits(self) -> LimitSettings:
+        return self._settings.limits
+
+    def _sample(self) -> Sample:
+        traffic, sessions = self._status.traffic, self._around.sessions
+        return Sample(
+            at=time.monotonic(),
+            deliveries=self._flusher.deliveries,
+            sent_bytes=traffic.sent_bytes + sum(session.sent for session in sessions),
+            received_bytes=traffic.received_bytes + sum(session.received for session in sessions),
+            opened=traffic.opened,
+            closed=traffic.closed,
+            errors=traffic.errors.total(),
+        )
+
+
+_DRAINING_LOOK = 0.02
+"""Seconds between two looks at whether the last session has gone, while stopping."""

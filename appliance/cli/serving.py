@@ -1,0 +1,222 @@
+"""From a command to a running appliance: reads the configuration, prepares the machine, runs, reloads, stops."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import structlog
+import trio
+
+from appliance.access.keys import make_key
+from appliance.app import Appliance, Bound
+from appliance.cli import greeting
+from appliance.core.errors import ApplianceError
+from appliance.edge import certificates, listener
+from appliance.edge.tls import Contexts
+from appliance.loading import catalogue, files
+from appliance.loading.configured import Configured, configure
+from appliance.ops import limits, log
+from appliance.ops.state import State, open_state, state_folder
+from appliance.settings import reload
+from appliance.settings.address import Address
+from appliance.settings.fields import Secret
+from appliance.settings.load import Loaded, load
+from appliance.settings.tree import KeySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from appliance.settings.tree import Settings
+
+_log = structlog.get_logger()
+
+KEY_FILE = "api_key"
+KEY_NAME = "default"
+_STOPPED_AT_ONCE = 1
+_RENEWAL_CHECK = 3600.0
+"""Seconds between two looks at how long the self-signed certificate is still good."""
+
+
+@attrs.frozen
+class Request:
+    """What the command line asked for."""
+
+    file: Path | None
+    listen: tuple[str, ...]
+    overrides: tuple[str, ...]
+    state_dir: str | None
+    environment: Mapping[str, str]
+
+    def load(self) -> Loaded:
+        overrides = self.overrides
+        if self.state_dir is not None:
+            overrides = (*overrides, f"state_dir={self.state_dir}")
+        return load(file=self.file, environment=self.environment, overrides=overrides, listen=self.listen)
+
+
+def check(request: Request) -> Iterator[str]:
+    """Check a configuration and its plugins, and say what was found."""
+    loaded = request.load()
+    channels = _channels(loaded)
+    yield from (f"warning: {warning}" for warning in loaded.warnings)
+    yield f"{request.file}: good"
+    for listen in loaded.settings.listen:
+        yield f"  listens on {listen.url}, authentication {listen.auth}"
+    for configured in channels:
+        yield f"  channel {configured.channel.name} ({configured.channel.mode})"
+
+
+def serve(request: Request) -> int:
+    """Serve until told to stop; the value is the process's exit status."""
+    loaded = request.load()
+    settings = loaded.settings
+    log.configure(level=settings.log.level, format=settings.log.format, stream=sys.stderr)
+    for warning in loaded.warnings:
+        _log.warning("configuration", warning=warning)
+    channels = _channels(loaded)
+    limits.raise_open_files()
+    state = open_state(state_folder(settings.state_dir, request.environment))
+    keys = _keys(settings, state)
+    addresses = [Address.parse(listen.url) for listen in settings.listen]
+    pair = _certificate(settings, state, addresses)
+    contexts = Contexts(*pair) if pair is not None else None
+    sockets = _bind(addresses)
+    served = Appliance(settings, channels, keys=keys.settings, sockets=sockets, contexts=contexts)
+    hello = greeting.Greeting(
+        addresses=tuple(bound.address for bound in sockets),
+        key=keys.made,
+        key_file=keys.file,
+        certificate=pair[0] if pair is not None else None,
+        fingerprint=contexts.current.fingerprint if contexts is not None else None,
+        trusted=settings.tls.certificate is not None,
+    )
+    running = _Running(request, served, settings, state, hello)
+    return trio.run(running.run)
+
+
+@attrs.frozen
+class _Keys:
+    """The keys that open the appliance; the one it made itself, if it did, and where that is kept."""
+
+    settings: tuple[KeySettings, ...]
+    made: str | None = attrs.field(default=None, repr=False)
+    file: Path | None = None
+
+
+def _keys(settings: Settings, state: State) -> _Keys:
+    """Give the configured keys, or where there are none and some listener wants one, the appliance's own."""
+    if settings.auth.keys or all(listen.auth == "none" for listen in settings.listen):
+        return _Keys(settings.auth.keys)
+    key, _ = state.secret(KEY_FILE, make_key)
+    own = KeySettings(name=KEY_NAME, key=Secret(key))
+    return _Keys((own,), key, state.folder / KEY_FILE)
+
+
+def _certificate(settings: Settings, state: State, addresses: Iterable[Address]) -> tuple[Path, Path] | None:
+    """Give certificate and key for the `tls://` listeners: those that are named, or the self-signed one."""
+    hosts = [address.host for address in addresses if address.kind == "tls"]
+    tls = settings.tls
+    if not hosts:
+        return None
+    if tls.certificate is not None and tls.key is not None:
+        return Path(tls.certificate), Path(tls.key)
+    paths = certificates.ensure(
+        state.folder,
+        names=(*hosts, *tls.names),
+        valid=tls.valid,
+        renew_before=tls.renew_before,
+        now=time.time(),
+    )
+    return paths.certificate, paths.key
+
+
+def _bind(addresses: Iterable[Address]) -> tuple[Bound, ...]:
+    """Open every listening socket, or none."""
+    opened: list[Bound] = []
+    try:
+        for address in addresses:
+            sock = listener.bind(address)
+            port = sock.getsockname()[1] if address.kind != "unix" else 0
+            opened.append(Bound(attrs.evolve(address, port=port), sock))
+    except ApplianceError:
+        for bound in opened:
+            bound.sock.close()
+        raise
+    return tuple(opened)
+
+
+def _channels(loaded: Loaded) -> tuple[Configured, ...]:
+    folders = [files.builtin_folder(), *(Path(folder) for folder in loaded.settings.plugins_dir)]
+    return configure(catalogue.collect(folders), loaded)
+
+
+@attrs.define
+class _Running:
+    """What signals do to a running appliance."""
+
+    request: Request
+    served: Appliance
+    settings: Settings
+    state: State
+    hello: greeting.Greeting
+
+    async def run(self) -> int:
+        async with trio.open_nursery() as nursery:  # ends when the appliance has stopped, or at a second signal
+            await nursery.start(self._watch_signals, nursery.cancel_scope)
+            nursery.start_soon(self._renew_certificate)
+            async with trio.open_nursery() as serving:  # ends when the appliance has stopped
+                await serving.start(self.served.run)
+                _log.info("serving", listeners=[str(address) for address in self.hello.addresses])
+                greeting.show(self.hello, sys.stdout)
+            _log.info("stopped")
+            nursery.cancel_scope.cancel()
+            return 0
+        return _STOPPED_AT_ONCE
+
+    async def _watch_signals(
+        self, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        stopping = False
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    self._reload()
+                elif stopping:
+                    _log.warning("stopping at once", signal=signal.Signals(number).name)
+                    everything.cancel()
+                else:
+                    stopping = True
+                    _log.info("stopping", signal=signal.Signals(number).name, deadline=self.settings.stop.deadline)
+                    self.served.stop()
+
+    def _reload(self) -> None:
+        """Take over what can change; a configuration with mistakes is refused whole."""
+        try:
+            loaded = self.request.load()
+            merged = reload.merged(self.settings, loaded.settings)
+            keys = _keys(merged, self.state)
+            self.served.reload(merged, keys.settings)
+        except ApplianceError as error:
+            _log.error("configuration refused, the one before stays", mistakes=str(error).splitlines())
+            return
+        changes = reload.changes(self.settings, loaded.settings)
+        self.settings = merged
+        log.set_level(merged.log.level)
+        _log.info("configuration reloaded", changed=[change.path for change in changes if change.reloads])
+        if waiting := [change.path for change in changes if not change.reloads]:
+            _log.warning("some changes wait for a restart", settings=waiting)
+
+    async def _renew_certificate(self) -> None:
+        """Renew the self-signed certificate in time; the appliance picks the new files up by itself."""
+        while True:
+            await trio.sleep(_RENEWAL_CHECK)
+            try:
+                _certificate(self.settings, self.state, self.hello.addresses)
+            except ApplianceError as error:
+                _log.error("certificate not renewed", reason=str(error))

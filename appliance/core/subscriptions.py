@@ -1,0 +1,77 @@
+"""What one session has subscribed to: topics and patterns, each on its terms.
+
+Must not know which topics exist, nor how they are delivered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from appliance.core.topics import is_pattern, matches
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from appliance.core.history import Resumption, Topic
+
+
+@attrs.frozen
+class Terms:
+    """How a client wants to be told: in which form, under which label (none: the topic's name), how often at most."""
+
+    form: Hashable
+    label: str | None = None
+    limit: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Joined:
+    """A topic that a client now reads: under which label, from where, and how what it missed is served.
+
+    `offset` is the topic's last one. The stream goes on behind `after`: what is kept beyond it is sent first.
+    """
+
+    topic: Topic
+    label: str
+    offset: int
+    after: int
+    pattern: str | None = None
+    limit: float | None = None
+    resumption: Resumption | None = None
+
+
+class Subscriptions:
+    """By name. A topic that is named itself goes by those terms, else by the first pattern that covers it."""
+
+    def __init__(self) -> None:
+        self._terms: dict[str, Terms] = {}
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._terms
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._terms)
+
+    def add(self, name: str, terms: Terms) -> None:
+        self._terms[name] = terms
+
+    def remove(self, name: str) -> Terms | None:
+        return self._terms.pop(name, None)
+
+    def patterns(self) -> list[str]:
+        return [name for name in self._terms if is_pattern(name)]
+
+    def find(self, topic: str) -> tuple[str, Terms] | None:
+        """Give the name that a topic is delivered under, and its terms."""
+        terms = self._terms.get(topic)
+        if terms is not None:
+            return topic, terms
+        for name, terms in self._terms.items():
+            if is_pattern(name) and matches(name, topic):
+                return name, terms
+        return None

@@ -1,0 +1,43 @@
+"""What a client can ask for, whatever words its dialect has for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from appliance.core.history import Position
+
+
+@attrs.frozen
+class Authenticate:
+    token: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Subscribe:
+    """`names` are topics and patterns as the client wrote them; `label` is what it wants to see instead, if anything."""
+
+    form: Hashable
+    names: tuple[str, ...]
+    label: str | None = None
+    limit: float | None = None
+    recover: Mapping[str, Position] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Unsubscribe:
+    form: Hashable
+    names: tuple[str, ...]
+    label: str | None = None
+
+
+@attrs.frozen
+class Ping:
+    pass
+
+
+Command: TypeAlias = Authenticate | Subscribe | Unsubscribe | Ping

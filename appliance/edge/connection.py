@@ -1,0 +1,205 @@
+"""One connection, from accept to the one who serves it: TLS, request head, then WebSocket session or HTTP server."""
+
+from __future__ import annotations
+
+import contextlib
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+import structlog
+import trio
+
+from appliance.edge import head as heads
+from appliance.edge import websocket
+from appliance.edge.refusal import response
+from appliance.edge.session import Caller, Session, Surroundings
+from appliance.edge.stream import Stream
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+    from appliance.edge.admission import Admission, Refusal
+    from appliance.edge.head import Head
+    from appliance.edge.policy import Policy
+
+_log = structlog.get_logger()
+
+SUBPROTOCOL = "appliance.v1"
+"""What is agreed on when a client offers subprotocols, as a browser does to show its key."""
+
+_TLS_HANDSHAKE = 0x16
+
+
+class HttpServer(Protocol):
+    """Serves all that is no WebSocket."""
+
+    async def serve(self, stream: Stream, policy: Policy) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class Reception:
+    """Where connections are received: what routing needs to know, shared by all listeners."""
+
+    admission: Admission
+    around: Surroundings
+    http: HttpServer
+    paths: frozenset[str]
+
+
+@attrs.frozen(kw_only=True)
+class Arrival:
+    """A connection as it was accepted, and what holds for it."""
+
+    sock: socket.socket
+    address: str
+    policy: Policy
+    context: Callable[[], ssl.SSLContext] | None
+
+
+class Unserved(Exception):  # noqa: N818 - an answer
+    """The connection gets this last answer and is closed; `kind` is what it is counted as."""
+
+    def __init__(self, kind: str, answer: bytes = b"") -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.answer = answer
+
+
+async def serve(arrival: Arrival, reception: Reception) -> None:
+    """Serve a connection to its end. Peers that leave, stall or talk nonsense are no errors of the server."""
+    stream = Stream(arrival.sock)
+    try:
+        head = None
+        try:
+            with trio.fail_after(arrival.policy.limits.handshake):
+                stream, head = await _read_head(arrival, stream)
+        except trio.TooSlowError:
+            raise Unserved("slow_head", response(HTTPStatus.REQUEST_TIMEOUT, "no request in time")) from None
+        if head is not None and head.wants_websocket:
+            await _serve_socket(arrival, reception, stream, head)
+        else:
+            await reception.http.serve(stream, arrival.policy)
+    except Unserved as unserved:
+        reception.around.traffic.errors[unserved.kind] += 1
+        _log.debug("connection refused", client=arrival.address, why=unserved.kind)
+        if unserved.answer:
+            stream.push(unserved.answer)
+            await stream.finish()
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        reception.around.traffic.errors["connection_lost"] += 1
+    finally:
+        stream.abort()
+
+
+async def _read_head(arrival: Arrival, stream: Stream) -> tuple[Stream, Head | None]:
+    """Agree on TLS and read the head of the first request; none for HTTP/2, which has no such thing."""
+    if arrival.context is not None:
+        first = await stream.peek()
+        if first[:1] != bytes((_TLS_HANDSHAKE,)):
+            raise _not_tls(first)
+        stream = stream.secured(arrival.context())
+        await stream.handshake()
+    stream.limit_unsent(arrival.policy.limits.unsent)
+    if stream.alpn == "h2":
+        return stream, None
+    return stream, await _head(stream, arrival.policy.limits.head_bytes)
+
+
+def _not_tls(first: bytes) -> Unserved:
+    if not first:
+        return Unserved("left_before_hello")
+    if heads.begins_like_http(first):
+        text = "this port speaks TLS: use https:// or wss://"
+        return Unserved("http_on_tls", response(HTTPStatus.BAD_REQUEST, text))
+    return Unserved("garbage_before_hello")
+
+
+async def _head(stream: Stream, most: int) -> Head | None:
+    data = b""
+    while heads.END not in data:
+        more = await stream.receive_some()
+        if not more:
+            raise Unserved("left_before_head" if not data else "cut_head")
+        data += more
+        if data.startswith(heads.TLS_RECORD):
+            raise Unserved("tls_on_plain")
+        if not heads.begins_like_http(data):
+            raise Unserved("no_http", response(HTTPStatus.BAD_REQUEST, "this is no HTTP request"))
+        if len(data) > most and data.find(heads.END, 0, most) < 0:
+            text = f"the request head is over {most} bytes (limits.head_bytes)"
+            raise Unserved("huge_head", response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text))
+    stream.unread(data)
+    if data.startswith(heads.HTTP2_PREFACE):
+        return None
+    head = heads.parse(data[: data.index(heads.END) + len(heads.END)])
+    if head is None:
+        raise Unserved("malformed_head", response(HTTPStatus.BAD_REQUEST, "the request head is malformed"))
+    return head
+
+
+async def _serve_socket(arrival: Arrival, reception: Reception, stream: Stream, head: Head) -> None:
+    policy, around = arrival.policy, reception.around
+    _check_upgrade(reception, policy, head)
+    refused = _refused(arrival, reception)
+    try:
+        async with _lone_errors(), trio.open_nursery() as nursery:  # ends with the session
+            with trio.fail_after(policy.limits.handshake):
+                socket = await websocket.accept(
+                    nursery,
+                    stream,
+                    most_bytes=policy.bounds.message_bytes,
+                    subprotocol=SUBPROTOCOL if _offers(head, SUBPROTOCOL) else None,
+                )
+            session = Session(socket, policy, Caller(address=arrival.address, head=head), around)
+            await (session.run() if refused is None else session.refuse(refused))
+            nursery.cancel_scope.cancel()
+    except trio.TooSlowError:
+        raise Unserved("slow_upgrade") from None
+    finally:
+        if refused is None:
+            reception.admission.close(policy)
+
+
+def _refused(arrival: Arrival, reception: Reception) -> Refusal | None:
+    """Count the client in, or say why it is not let in."""
+    policy = arrival.policy
+    refused = reception.admission.greet(policy, arrival.address, trio.current_time())
+    return refused or reception.admission.open(policy)
+
+
+@contextlib.asynccontextmanager
+async def _lone_errors() -> AsyncIterator[None]:
+    """Let the only error of a nursery out of its group, for those who wait for it by name."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+def _check_upgrade(reception: Reception, policy: Policy, head: Head) -> None:
+    if head.path not in reception.paths:
+        known = ", ".join(sorted(reception.paths))
+        raise Unserved("unknown_path", response(HTTPStatus.NOT_FOUND, f"no WebSocket here; there is one at {known}"))
+    if head.get(b"sec-websocket-version") != b"13" or not head.get(b"sec-websocket-key"):
+        raise Unserved(
+            "bad_upgrade",
+            response(
+                HTTPStatus.UPGRADE_REQUIRED,
+                "a WebSocket upgrade has Sec-WebSocket-Version 13 and a Sec-WebSocket-Key (RFC 6455)",
+                {"upgrade": "websocket", "sec-websocket-version": "13"},
+            ),
+        )
+    if not policy.admits_origin(head.get(b"origin"), head.get(b"host")):
+        raise Unserved(
+            "foreign_origin",
+            response(HTTPStatus.FORBIDDEN, "this origin may not connect (listen.origins)"),
+        )
+
+
+def _offers(head: Head, subprotocol: str) -> bool:
+    return subprotocol.encode() in head.tokens(b"sec-websocket-protocol")

@@ -1,0 +1,68 @@
+"""The head of an HTTP/1 request, read only as far as it takes to route a connection.
+
+Must not judge more than that: whoever serves the request parses it in full.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+END = b"\r\n\r\n"
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+TLS_RECORD = b"\x16\x03"
+"""How a TLS hello begins: on a plain port, a client that took it for a TLS one."""
+
+_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PRI ")
+
+
+@attrs.frozen
+class Head:
+    """What routing needs: the target, and the headers with lower-case names."""
+
+    method: bytes
+    target: str
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+    def get(self, name: bytes) -> bytes | None:
+        return next((value for header, value in self.headers if header == name), None)
+
+    def tokens(self, name: bytes) -> frozenset[bytes]:
+        """Give the comma-separated tokens of all headers of a name, in lower case."""
+        values = (value for header, value in self.headers if header == name)
+        return frozenset(token.strip().lower() for value in values for token in value.split(b","))
+
+    @property
+    def wants_websocket(self) -> bool:
+        return (
+            self.method == b"GET"
+            and b"websocket" in self.tokens(b"upgrade")
+            and b"upgrade" in self.tokens(b"connection")
+        )
+
+
+def begins_like_http(data: bytes) -> bool:
+    """Whether what a peer sent so far can be the beginning of a request."""
+    return any(data.startswith(method) or method.startswith(data) for method in _METHODS)
+
+
+def parse(data: bytes) -> Head | None:
+    """Parse a whole head, END included; None when it is none."""
+    first, *lines = data.removesuffix(END).split(b"\r\n")
+    parts = first.split(b" ")
+    if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):  # noqa: PLR2004 - method, target, version
+        return None
+    headers = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon:
+            return None
+        headers.append((name.lower(), value.strip()))
+    return Head(parts[0], parts[1].decode("latin-1"), tuple(headers))

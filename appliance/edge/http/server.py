@@ -1,0 +1,98 @@
+"""Hypercorn's Trio server over our stream: HTTP/1.1 and HTTP/2 for all that is no WebSocket.
+
+The one module that knows Hypercorn.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import h2.settings
+import hypercorn.protocol
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+
+if TYPE_CHECKING:
+    import socket
+
+    from starlette.types import ASGIApp
+
+    from appliance.edge.policy import Policy
+    from appliance.edge.stream import Stream
+
+
+class _PlainH2(H2Protocol):
+    """HTTP/2 without WebSockets in it: advertised, browsers would open a page's sockets that slow way."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(*args, **kwargs)
+        offered = dict(self.connection.local_settings)
+        offered.pop(h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL, None)
+        self.connection.local_settings = h2.settings.Settings(client=False, initial_values=offered)
+
+
+hypercorn.protocol.H2Protocol = _PlainH2  # type: ignore[misc]
+
+
+class _Face(trio.abc.Stream):
+    """Our stream with the face of trio's, by which Hypercorn tells TLS from plain."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.socket: socket.socket = stream.socket
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _SecuredFace(_Face):
+    """Of a stream whose TLS handshake is done."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream)
+        self.transport_stream = self
+
+    async def do_handshake(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def selected_alpn_protocol(self) -> str | None:
+        return self._stream.alpn
+
+
+class Server:
+    """Serves `app` on any number of connections, until `stop` lets idle ones go."""
+
+    def __init__(self, app: ASGIApp, *, keep_alive: float, head_bytes: int) -> None:
+        self._app = ASGIWrapper(app)  # type: ignore[arg-type]
+        self._context = WorkerContext(None)
+        config = Config()
+        config.errorlog = logging.getLogger("hypercorn.error")
+        config.accesslog = None
+        config.include_server_header = False
+        config.keep_alive_timeout = keep_alive
+        config.h11_max_incomplete_size = head_bytes
+        config.h2_max_header_list_size = head_bytes
+        self._config = config
+
+    async def serve(self, stream: Stream, policy: Policy) -> None:
+        face = _SecuredFace(stream) if stream.is_tls else _Face(stream)
+        state: dict[str, Any] = {"policy": policy}
+        await TCPServer(self._app, self._config, self._context, state, face)  # type: ignore[arg-type]
+
+    async def stop(self) -> None:
+        """Let go of connections that have no request under way."""
+        await self._context.terminated.set()

@@ -1,0 +1,65 @@
+"""What holds for the connections of one listener: authentication, origins and limits, as the settings now say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.settings.tree import Auth, ListenLimits, LimitSettings, ListenSettings
+
+
+@attrs.frozen
+class Bounds:
+    """The limits that a listener can set for itself, settled."""
+
+    connections: int
+    sessions: int
+    connections_per_minute: int
+    messages_per_minute: int
+    subscriptions: int
+    message_bytes: int
+
+
+def settle(own: ListenLimits, general: LimitSettings) -> Bounds:
+    """Take what a listener says, and what is said for all where it says nothing."""
+    names = [field.name for field in attrs.fields(Bounds)]
+    values = {name: getattr(own, name) for name in names}
+    return Bounds(**{name: getattr(general, name) if values[name] is None else values[name] for name in names})
+
+
+class Policy:
+    """Of one listener. `listen` and `limits` give the settings of the moment: a reload changes what they give."""
+
+    def __init__(self, listen: Callable[[], ListenSettings], limits: Callable[[], LimitSettings]) -> None:
+        self._listen = listen
+        self._limits = limits
+
+    @property
+    def url(self) -> str:
+        return self._listen().url
+
+    @property
+    def auth(self) -> Auth:
+        return self._listen().auth
+
+    @property
+    def limits(self) -> LimitSettings:
+        return self._limits()
+
+    @property
+    def bounds(self) -> Bounds:
+        return settle(self._listen().limits, self._limits())
+
+    def admits_origin(self, origin: bytes | None, host: bytes | None) -> bool:
+        """Whether a page of this origin may connect; who sends no origin is no page."""
+        allowed = self._listen().origins
+        if origin is None or "*" in allowed:
+            return True
+        shown = origin.decode("latin-1").lower()
+        own = (host or b"").decode("latin-1").lower()
+        return shown in allowed or ("self" in allowed and urlsplit(shown).netloc == own)

@@ -1,0 +1,355 @@
+"""A session: one WebSocket client from its admission to its end, in the appliance's own protocol."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import structlog
+import trio
+
+from appliance.access import credentials
+from appliance.access.principals import ANONYMOUS, Credential, Principal
+from appliance.core.buckets import Bucket
+from appliance.core.errors import ErrorCode, RequestError
+from appliance.core.outbox import MOST_BYTES
+from appliance.core.subscriptions import Joined, Terms
+from appliance.core.topics import is_pattern
+from appliance.core.topics import check as check_name
+from appliance.dialects import cryptointel, framing
+from appliance.dialects.commands import Authenticate, Command, Subscribe, Unsubscribe
+from appliance.edge.websocket import Hangup
+from appliance.edge.words import Framed
+from appliance.runtime.report import timestamp
+from appliance.runtime.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.access.principals import Authenticator
+    from appliance.core.topics import Aliases
+    from appliance.edge.admission import Refusal
+    from appliance.edge.head import Head
+    from appliance.edge.policy import Policy
+    from appliance.edge.websocket import Socket
+    from appliance.runtime.flusher import Flusher
+    from appliance.runtime.heartbeat import Heartbeat
+    from appliance.runtime.hub import Hub
+    from appliance.runtime.status import Traffic
+    from appliance.runtime.timers import Timers
+
+_log = structlog.get_logger()
+
+STATUS_TOPIC = "system:status"
+"""What every client of the document's form is told of, without asking."""
+
+POLICY_VIOLATION = 1008
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+RESTART = 1012
+TRY_LATER = 1013
+
+_GOODBYE = 5.0
+"""Seconds that a client has to answer a close frame."""
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """What all sessions share. The callables give what the settings say at the moment."""
+
+    hub: Hub
+    flusher: Flusher
+    timers: Timers
+    heartbeat: Heartbeat
+    traffic: Traffic
+    aliases: Aliases
+    authenticator: Callable[[], Authenticator]
+    auth_timeout: Callable[[], float]
+    sessions: set[Session] = attrs.field(factory=set)
+
+
+@attrs.frozen(kw_only=True)
+class Caller:
+    """Who is on the line: where it comes from, and its request."""
+
+    address: str
+    head: Head
+
+
+class Session:
+    """Made when the socket is open; `run` is its life."""
+
+    def __init__(self, socket: Socket, policy: Policy, caller: Caller, around: Surroundings) -> None:
+        self._socket = socket
+        self._policy = policy
+        self._caller = caller
+        self._around = around
+        self._form = cryptointel.Form.DOCUMENT
+        self._principal: Principal | None = ANONYMOUS if policy.auth == "none" else None
+        self._scope = trio.CancelScope()
+        self._ending: tuple[int, str] | None = None
+        self._told_status = False
+        self._lane = around.flusher.lane(socket, self._slow, burst=policy.limits.burst)
+        self._outbox = self._lane.outbox
+        self._subscriber = Subscriber(
+            around.hub,
+            self._outbox,
+            clock=trio.current_time,
+            call_at=around.timers.call_at,
+            newcomer=self._joined_newcomer,
+            may_read=self._may_read,
+        )
+        now = trio.current_time()
+        self._messages = Bucket.per_minute(policy.bounds.messages_per_minute, now)
+        self._rate = policy.bounds.messages_per_minute
+        self._started = now
+        self._count = 0
+
+    # A patient of the heartbeat.
+
+    @property
+    def received(self) -> int:
+        return self._socket.received
+
+    @property
+    def sent(self) -> int:
+        return self._socket.sent
+
+    def ping(self) -> None:
+        self._socket.ping()
+
+    def gone(self) -> None:
+        self.end(GOING_AWAY, "no sign of life")
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the session from outside, once what it is owed so far has been handed over."""
+        if self._ending is None:
+            self._ending = (code, reason)
+            self._scope.cancel()
+
+    async def run(self) -> None:
+        around = self._around
+        around.sessions.add(self)
+        around.traffic.opened += 1
+        leave = around.heartbeat.watch(self)
+        log = _log.bind(client=self._caller.address, path=self._caller.head.path)
+        try:
+            with self._scope:
+                await self._converse(log)
+        except Hangup as hangup:
+            self._ending = self._ending or (hangup.code, hangup.reason)
+        finally:
+            leave()
+            self._subscriber.leave()
+            around.sessions.discard(self)
+            code, reason = self._ending or (INTERNAL_ERROR, "internal error")
+            for frame in self._outbox.take(MOST_BYTES):
+                self._socket.push(frame)
+            try:
+                await self._socket.close(code, reason, within=_GOODBYE)
+            finally:
+                self._account(log, code, reason)
+
+    def _account(self, log: Any, code: int, reason: str) -> None:  # noqa: ANN401 - any structlog logger
+        """Write down what the session was."""
+        traffic = self._around.traffic
+        traffic.closed += 1
+        traffic.received_bytes += self._socket.received
+        traffic.sent_bytes += self._socket.sent
+        log.info(
+            "session closed",
+            code=code,
+            reason=reason,
+            principal=self._principal.name if self._principal else None,
+            seconds=round(trio.current_time() - self._started, 3),
+            events=self._outbox.taken,
+            conflated=self._outbox.conflated,
+            messages=self._count,
+            bytes_sent=self._socket.sent,
+            bytes_received=self._socket.received,
+        )
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Tell a client that is not let in why, in its own words, and close."""
+        self._complain(RequestError(refusal.code, refusal.message), retry_after=refusal.retry_after)
+        for frame in self._outbox.take(MOST_BYTES):
+            self._socket.push(frame)
+        await self._socket.close(TRY_LATER, f"{refusal.code} retry_after={refusal.retry_after:.1f}", within=_GOODBYE)
+
+    async def _converse(self, log: Any) -> None:  # noqa: ANN401 - any structlog logger
+        if self._policy.auth != "none":
+            self._look_at_request()
+        if self._principal is None and self._ending is None:
+            await self._wait_for_credential()
+        if self._principal is not None:
+            log.info("session opened", principal=self._principal.name)
+        while self._ending is None:
+            await self._serve_next()
+
+    def _look_at_request(self) -> None:
+        """Take the credential that the request shows; one that is wrong ends the session, none may be allowed."""
+        head = self._caller.head
+        try:
+            credential = credentials.find(head.headers, head.query)
+            if credential is not None:
+                self._authenticate(credential)
+            elif self._policy.auth == "optional":
+                self._principal = ANONYMOUS
+        except RequestError as error:
+            self._complain(error)
+            self._ending = (POLICY_VIOLATION, error.code)
+
+    async def _wait_for_credential(self) -> None:
+        timeout = self._around.auth_timeout()
+        with trio.move_on_after(timeout):
+            while self._principal is None and self._ending is None:
+                await self._serve_next()
+            return
+        self._complain(RequestError(ErrorCode.UNAUTHORIZED, f"No credential within {timeout:g} s (auth.timeout)"))
+        self._ending = (POLICY_VIOLATION, ErrorCode.UNAUTHORIZED)
+
+    async def _serve_next(self) -> None:
+        message = await self._socket.receive()
+        self._count += 1
+        self._around.traffic.received_messages += 1
+        wait = self._pace()
+        if wait:
+            most = self._rate
+            error = RequestError(
+                ErrorCode.RATE_LIMITED, f"At most {most} messages a minute (limits.messages_per_minute)"
+            )
+            self._complain(error, retry_after=wait)
+            await trio.sleep(wait)
+        else:
+            try:
+                self._obey(cryptointel.parse(message))
+            except RequestError as error:
+                self._complain(error)
+        # Who asks must also listen: answers of a client that does not are not gathered without end.
+        if not self._outbox.open:
+            await self._socket.drained()
+
+    def _pace(self) -> float:
+        """Count a message against the session's rate: 0, or how long it is too early."""
+        now = trio.current_time()
+        most = self._policy.bounds.messages_per_minute
+        if most != self._rate:
+            self._rate, self._messages = most, Bucket.per_minute(most, now)
+        return self._messages.take(now)
+
+    def _obey(self, command: Command) -> None:
+        if isinstance(command, Authenticate):
+            if self._policy.auth != "none":
+                self._authenticate_by_message(command.token)
+            self._tell(cryptointel.authenticated((self._principal or ANONYMOUS).name))
+            self._tell_status()
+            return
+        if self._principal is None:
+            raise RequestError(
+                ErrorCode.UNAUTHORIZED, 'Authenticate first: send {"type": "auth", "token": "…"}'
+            )
+        if isinstance(command, Subscribe):
+            self._subscribe(command)
+        elif isinstance(command, Unsubscribe):
+            self._unsubscribe(command)
+        else:
+            self._tell(cryptointel.pong(self._form, timestamp(time.time())))
+
+    def _authenticate(self, credential: Credential) -> None:
+        self._principal = self._around.authenticator().authenticate(credential, time.time())
+
+    def _authenticate_by_message(self, token: str) -> None:
+        try:
+            self._authenticate(Credential(token, "message"))
+        except RequestError as error:
+            self._ending = (POLICY_VIOLATION, error.code)
+            raise
+
+    def _subscribe(self, command: Subscribe) -> None:
+        form = self._form = _form(command.form)
+        canonical = self._around.aliases.canonical
+        recover = {canonical(name): position for name, position in command.recover.items()}
+        joined: list[Joined] = []
+        patterns: list[str] = []
+        for written in command.names:
+            try:
+                joined += self._subscribe_one(command, written, canonical(check_name(written)), recover)
+            except RequestError as error:
+                self._complain(error, label=command.label or written)
+            else:
+                patterns += [written] if is_pattern(written) else []
+        if joined or patterns:
+            self._tell(cryptointel.subscribed(form, command.label, joined, patterns))
+            for reading in joined:
+                self._subscriber.catch_up(reading)
+        if form is cryptointel.Form.DOCUMENT:
+            self._tell_status()
+
+    def _subscribe_one(
+        self, command: Subscribe, written: str, name: str, recover: dict[str, Any]
+    ) -> list[Joined]:
+        most = self._policy.bounds.subscriptions
+        taken = len(self._subscriber) - (STATUS_TOPIC in self._subscriber)
+        if name not in self._subscriber and taken >= most:
+            raise RequestError(
+                ErrorCode.RATE_LIMITED, f"At most {most} channels for one connection (limits.subscriptions)"
+            )
+        label = command.label or (None if is_pattern(name) else written)
+        return self._subscriber.subscribe(name, Terms(Framed(self._form), label, command.limit), recover)
+
+    def _unsubscribe(self, command: Unsubscribe) -> None:
+        form = self._form = _form(command.form)
+        canonical = self._around.aliases.canonical
+        left = [name for name in command.names if self._subscriber.unsubscribe(canonical(name))]
+        for name in command.names:
+            if name not in left:
+                error = RequestError(ErrorCode.INVALID_CHANNEL, f"Not subscribed to {name!r}")
+                self._complain(error, label=command.label or name)
+        if left:
+            self._tell(cryptointel.unsubscribed(form, command.label, left))
+
+    def _tell_status(self) -> None:
+        """Read the status too, the first time that a client shows that it speaks the document's form."""
+        if self._told_status or self._principal is None or not self._may_read(STATUS_TOPIC):
+            return
+        self._told_status = True
+        if STATUS_TOPIC not in self._subscriber:
+            terms = Terms(Framed(cryptointel.Form.DOCUMENT))
+            for reading in self._subscriber.subscribe(STATUS_TOPIC, terms, {}):
+                self._subscriber.catch_up(reading)
+
+    def _joined_newcomer(self, joined: Joined) -> None:
+        self._tell(cryptointel.subscribed(self._form, joined.label, [joined], []))
+
+    def _may_read(self, topic: str) -> bool:
+        return self._principal is not None and self._principal.may_read(topic)
+
+    def _tell(self, text: bytes) -> None:
+        self._outbox.put(framing.text(text))
+
+    def _complain(
+        self,
+        error: RequestError,
+        *,
+        label: str | None = None,
+        retry_after: float | None = None,
+        resume: dict[str, tuple[str, int]] | None = None,
+    ) -> None:
+        self._around.traffic.errors[error.code] += 1
+        complaint = cryptointel.Complaint(
+            timestamp=timestamp(time.time()), label=label, retry_after=retry_after, resume=resume or {}
+        )
+        self._tell(cryptointel.error(self._form, error.code, error.message, complaint))
+
+    def _slow(self, reason: str) -> None:
+        """From the flusher: this client cannot be served any longer. It is told where it can resume."""
+        resume = self._outbox.positions()
+        self._subscriber.leave()
+        self._complain(RequestError(ErrorCode.SLOW_CLIENT, reason), resume=resume)
+        self.end(POLICY_VIOLATION, ErrorCode.SLOW_CLIENT)
+
+
+def _form(form: object) -> cryptointel.Form:
+    assert isinstance(form, cryptointel.Form)  # noqa: S101 - only this dialect's commands come here
+    return form

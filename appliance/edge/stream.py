@@ -1,0 +1,249 @@
+"""A Trio stream over a non-blocking socket, plain or TLS, that can also be written without waiting.
+
+`push` hands bytes to the socket at once and keeps what it does not take; `send_all` does the same and waits. Both go
+through one ordered buffer, so a control frame never tears a pushed frame. For TLS it drives a real `ssl.SSLSocket`:
+a memory BIO in between would cost four times the CPU of the send itself.
+
+Must not know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_CHUNK = 65_536
+_PEEKED = 16
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
+_LINGER = 2.0
+"""Seconds that a peer has to take the last words before a graceful close becomes a hard one."""
+
+
+class Stream(trio.abc.Stream):
+    """Owned by one connection: one task reads; any number write, without waiting or with."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)  # noqa: FBT003 - the signature of the socket
+        self._sock = sock
+        self._send = self._sock.send
+        self._waiting: deque[bytes] = deque()
+        self._unread = b""
+        self._draining = trio.Lock()
+        self._broken = False
+        self._closed = False
+        self.sent = 0
+        self.received = 0
+
+    @property
+    def socket(self) -> socket.socket:
+        return self._sock
+
+    @property
+    def is_tls(self) -> bool:
+        return isinstance(self._sock, ssl.SSLSocket)
+
+    @property
+    def alpn(self) -> str | None:
+        return self._sock.selected_alpn_protocol() if isinstance(self._sock, ssl.SSLSocket) else None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the socket has not taken yet."""
+        return sum(map(len, self._waiting))
+
+    def limit_unsent(self, size: int) -> None:
+        """Keep stale data out of the kernel: it holds at most `size` unsent bytes."""
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if option is not None and self._sock.family in {socket.AF_INET, socket.AF_INET6}:
+            self._sock.setsockopt(socket.IPPROTO_TCP, option, size)
+
+    async def peek(self) -> bytes:
+        """Give the first bytes that the peer sends, leaving them in place; none when it has left."""
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                return self._sock.recv(_PEEKED, socket.MSG_PEEK)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._broken = True
+                raise trio.BrokenResourceError(str(error)) from error
+
+    def secured(self, context: ssl.SSLContext) -> Stream:
+        """Go on with TLS, as its server: this stream's socket becomes the one of the stream that is returned."""
+        try:
+            sock = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:
+            self._broken = True
+            raise trio.BrokenResourceError(str(error)) from error
+        self._closed = True
+        return Stream(sock)
+
+    async def handshake(self) -> None:
+        """Agree on keys with the peer; nothing to do on a plain stream."""
+        if not isinstance(self._sock, ssl.SSLSocket):
+            await trio.lowlevel.checkpoint()
+            return
+        while True:
+            try:
+                self._sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await trio.lowlevel.wait_readable(self._sock)
+            except ssl.SSLWantWriteError:
+                await trio.lowlevel.wait_writable(self._sock)
+            except OSError as error:
+                self._broken = True
+                raise trio.BrokenResourceError(f"no TLS handshake: {error}") from error
+            else:
+                await trio.lowlevel.checkpoint()
+                return
+
+    def push(self, data: bytes) -> bool:
+        """Hand `data` to the socket without waiting; False when some of what was pushed still waits for room.
+
+        A broken stream takes everything: whoever reads it finds out.
+        """
+        if self._waiting:
+            self._waiting.append(data)
+            return False
+        try:
+            count = self._send(data)
+        except _WOULD_BLOCK:
+            count = 0
+        except (OSError, ValueError):
+            self._broken = True
+            return True
+        self.sent += count
+        if count == len(data):
+            return True
+        # TLS must be offered again what it refused, to the byte: chunks are never cut but where a send ended.
+        self._waiting.append(data[count:] if count else data)
+        return False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError
+        if self.push(bytes(data)):
+            await trio.lowlevel.checkpoint()
+        else:
+            await self.drained()
+        if self._broken:
+            raise trio.BrokenResourceError
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.drained()
+
+    async def drained(self) -> None:
+        """Wait until the socket has taken all that was pushed."""
+        async with self._draining:  # so that only one task waits for the socket
+            while not self._write_waiting():
+                await trio.lowlevel.wait_writable(self._sock)
+        await trio.lowlevel.checkpoint()
+
+    def unread(self, data: bytes) -> None:
+        """Give back bytes; the next `receive_some` returns them first."""
+        self._unread = data + self._unread
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        most = max_bytes or _CHUNK
+        if self._unread:
+            await trio.lowlevel.checkpoint()
+            data, self._unread = self._unread[:most], self._unread[most:]
+            return data
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            if self._closed:
+                raise trio.ClosedResourceError
+            try:
+                data = self._sock.recv(most)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                await trio.lowlevel.wait_readable(self._sock)
+            except ssl.SSLWantWriteError:
+                async with self._draining:
+                    await trio.lowlevel.wait_writable(self._sock)
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                data = b""
+                break
+            except OSError as error:
+                self._broken = True
+                raise trio.BrokenResourceError(str(error)) from error
+            else:
+                break
+        await trio.lowlevel.cancel_shielded_checkpoint()  # what was read must not be lost
+        self.received += len(data)
+        return data
+
+    async def finish(self) -> None:
+        """Close gracefully: see that the peer can read the last words, which a hard close would throw away."""
+        with trio.move_on_after(_LINGER), contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self.drained()
+            self._say_goodbye()
+            while await self.receive_some(_CHUNK):
+                self._unread = b""
+        await self.aclose()
+
+    def abort(self) -> None:
+        """Close at once; the peer sees a reset, and tasks that wait here see a closed stream."""
+        if not self._closed:
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._close()
+
+    async def aclose(self) -> None:
+        if not self._closed:
+            self._write_waiting()
+            self._say_goodbye()
+            self._close()
+        await trio.lowlevel.checkpoint()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _write_waiting(self) -> bool:
+        """Offer the socket what waits; True when nothing waits any more."""
+        waiting = self._waiting
+        while waiting and not (self._broken or self._closed):
+            data = waiting[0]
+            try:
+                count = self._send(data)
+            except _WOULD_BLOCK:
+                return False
+            except (OSError, ValueError):
+                self._broken = True
+                break
+            self.sent += count
+            if count == len(data):
+                waiting.popleft()
+            else:
+                waiting[0] = data[count:]
+        if self._broken or self._closed:
+            waiting.clear()
+        return True
+
+    def _say_goodbye(self) -> None:
+        """Tell the peer that nothing more comes, in TLS and in TCP."""
+        with contextlib.suppress(OSError, ValueError):
+            if isinstance(self._sock, ssl.SSLSocket) and not self._broken:
+                self._sock.unwrap()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def _close(self) -> None:
+        self._closed = True
+        self._waiting.clear()
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()

@@ -1,0 +1,62 @@
+"""A producer's handle for publishing: checks what it is given and passes it to the hub."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from appliance.api import Event
+from appliance.core.errors import PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from appliance.api import Channel
+    from appliance.runtime.hub import Hub
+    from appliance.runtime.status import Health
+
+
+class HubFeed:
+    """Made for one run of one producer."""
+
+    def __init__(self, channel: Channel, hub: Hub, health: Health, log: Any) -> None:  # noqa: ANN401 - any structlog logger
+        self._channel = channel
+        self._hub = hub
+        self._health = health
+        self.log = log
+
+    @property
+    def channel(self) -> str:
+        return self._channel.name
+
+    def declare(self, *keys: str) -> None:
+        self._hub.declare(self._channel.name, keys)
+
+    async def publish(self, data: Mapping[str, Any], *, key: str, at: float | None = None) -> None:
+        now = time.time()
+        self._check(data, key)
+        self._hub.publish(Event(self._channel.name, key, data, now if at is None else at), now)
+        self._health.updated(now)
+        await trio.lowlevel.checkpoint()
+
+    async def every(self, seconds: float) -> AsyncIterator[int]:
+        start = trio.current_time()
+        count = 0
+        while True:
+            yield count
+            now = trio.current_time()
+            # A beat that was missed is skipped: the next one keeps the rhythm.
+            count = max(count + 1, int((now - start) / seconds))
+            await trio.sleep_until(start + count * seconds)
+
+    def _check(self, data: Mapping[str, Any], key: str) -> None:
+        schema = self._channel.schema
+        if schema is None:
+            return
+        try:
+            msgspec.convert(data, schema)
+        except msgspec.ValidationError as error:
+            raise PublishError(f"{self._channel.name}: the event of {key!r} does not fit its schema: {error}") from error

@@ -1,0 +1,147 @@
+"""The flusher: one task that writes every outbox with something new, and tends the sockets that are full.
+
+Must not know what the frames say, nor what a socket is: a `Sink` takes bytes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from appliance.core.histogram import Histogram
+from appliance.core.outbox import Lost, Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SLICE = 0.001
+"""Seconds of writing before other tasks get a turn, so that 10,000 sockets never stall reads and heartbeats."""
+
+_LOOK = 16
+"""Writes between two looks at the clock."""
+
+_LOOK_AGAIN = 0.01
+"""Seconds between two looks at whether all is written, while stopping."""
+
+_BUDGET = 65_536
+"""Bytes handed to a socket at a time while its client catches up."""
+
+
+class Sink(Protocol):
+    """Where frames go."""
+
+    def push(self, data: bytes) -> bool:
+        """Take all of `data` without waiting; False when the socket is full and some of it still waits."""
+
+    async def drained(self) -> None:
+        """Wait until nothing waits any more."""
+
+    @property
+    def sent(self) -> int:
+        """Bytes that the socket has accepted so far."""
+
+
+class Lane:
+    """An outbox on its way to a sink. `slow` is called when the client can no longer be served, with the reason."""
+
+    __slots__ = ("draining", "outbox", "sink", "slow")
+
+    def __init__(self, flusher: Flusher, sink: Sink, slow: Callable[[str], None], *, burst: int) -> None:
+        self.outbox = Outbox(partial(flusher.changed, self), burst=burst)
+        self.sink = sink
+        self.slow = slow
+        self.draining = False
+
+
+class Flusher:
+    """`stalled` gives the seconds that a socket may accept nothing."""
+
+    def __init__(self, *, stalled: Callable[[], float]) -> None:
+        self._stalled = stalled
+        self._dirty: list[Lane] = []
+        self._parked: trio.Event | None = None
+        self._oldest: float | None = None
+        self._draining = 0
+        self.latency = Histogram()
+        self.deliveries = 0
+
+    def lane(self, sink: Sink, slow: Callable[[str], None], *, burst: int) -> Lane:
+        return Lane(self, sink, slow, burst=burst)
+
+    def changed(self, lane: Lane) -> None:
+        """From an outbox: there is something to write."""
+        self._dirty.append(lane)
+        if self._parked is not None:
+            self._parked.set()
+            self._parked = None
+            self._oldest = perf_counter()
+
+    async def settled(self) -> None:
+        """Wait until every client has been handed all that it is owed: for a stop."""
+        while self._dirty or self._draining or self._parked is None:
+            await trio.sleep(_LOOK_AGAIN)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:  # ends when cancelled
+            task_status.started()
+            while True:
+                if not self._dirty:
+                    self._parked = trio.Event()
+                    await self._parked.wait()
+                batch, self._dirty = self._dirty, []
+                since, self._oldest = self._oldest or perf_counter(), perf_counter()
+                written = await self._write(batch, nursery)
+                self.deliveries += written
+                if written:
+                    self.latency.observe(perf_counter() - since, written)
+
+    async def _write(self, batch: list[Lane], nursery: trio.Nursery) -> int:
+        written = 0
+        turn = perf_counter() + SLICE
+        for place, lane in enumerate(batch):
+            outbox = lane.outbox
+            if outbox.open and outbox.frames:
+                written += len(outbox.frames)
+                if not lane.sink.push(outbox.collect()):
+                    outbox.shut()
+            if not outbox.open and not lane.draining:
+                lane.draining = True
+                self._draining += 1
+                nursery.start_soon(self._drain, lane)
+            if not place % _LOOK and perf_counter() > turn:
+                await trio.lowlevel.checkpoint()
+                turn = perf_counter() + SLICE
+        await trio.lowlevel.checkpoint()
+        return written
+
+    async def _drain(self, lane: Lane) -> None:
+        """Feed a client that has fallen behind, as fast as its socket takes it, until it is up to date."""
+        try:
+            while True:
+                await self._accepted(lane.sink)
+                frames = lane.outbox.take(_BUDGET)
+                if not frames:
+                    break
+                self.deliveries += len(frames)
+                if not lane.sink.push(b"".join(frames)):
+                    lane.outbox.shut()
+        except trio.TooSlowError:
+            lane.slow(f"the socket accepted nothing for {self._stalled():g} s (limits.stalled)")
+        except Lost as lost:
+            lane.slow(f"{lost.topic} no longer keeps offsets {lost.first} to {lost.last} (history)")
+        finally:
+            lane.draining = False
+            self._draining -= 1
+
+    async def _accepted(self, sink: Sink) -> None:
+        """Wait until a sink is empty; `trio.TooSlowError` when it makes no progress."""
+        while True:
+            before = sink.sent
+            with trio.move_on_after(self._stalled()):
+                await sink.drained()
+                return
+            if sink.sent == before:
+                raise trio.TooSlowError

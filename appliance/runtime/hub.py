@@ -1,0 +1,229 @@
+"""The hub: gives offsets, keeps histories and latest values, and fans events out to outboxes.
+
+All of it is synchronous: what one call does, no other task sees half done. So a snapshot and the stream behind it
+have nothing between them. Must not know sockets, tasks or wire protocols: how an event reads is a `Form`'s matter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+import msgspec
+
+from appliance.core import topics
+from appliance.core.errors import ErrorCode, PublishError, RequestError
+from appliance.core.events import Entry, Event
+from appliance.core.history import Retention, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator
+
+    from appliance.api import Channel
+
+    Offer = Callable[[Topic, int, bytes], None]
+
+
+class Form(Protocol):
+    """The words that a session is told in; sessions with equal forms share each rendered frame."""
+
+    def __hash__(self) -> int: ...
+
+    def update(self, topic: Topic, label: str) -> Callable[[Entry], bytes]: ...
+
+    def gap(self, topic: Topic, label: str) -> Callable[[int, int], bytes]: ...
+
+
+class Newcomers(Protocol):
+    """Who wants to know of topics that come into being."""
+
+    def appeared(self, topic: Topic) -> None: ...
+
+
+class Audience:
+    """All sessions that read one topic in the same words: each entry is rendered once for them."""
+
+    __slots__ = ("_frame", "_gap", "_newest", "_rendered", "offers", "topic")
+
+    def __init__(self, topic: Topic, form: Form, label: str, *, conflated: bool) -> None:
+        self.topic = topic
+        self.offers: dict[Hashable, Offer] = {}
+        self._frame = form.update(topic, label)
+        self._gap = None if conflated else form.gap(topic, label)
+        self._newest: Entry | None = None
+        self._rendered = b""
+
+    def frame(self, entry: Entry) -> bytes:
+        if entry is not self._newest:
+            self._rendered = self._frame(entry)
+            self._newest = entry
+        return self._rendered
+
+    def gap(self, first: int, last: int) -> bytes:
+        """Give a notice of what was left out; who asked for a limit knows that things are."""
+        return b"" if self._gap is None else self._gap(first, last)
+
+
+@attrs.define(eq=False)
+class _Line:
+    """A topic and who reads it."""
+
+    topic: Topic
+    declared: bool
+    audiences: dict[Hashable, Audience] = attrs.field(factory=dict)
+
+
+@attrs.define(eq=False)
+class _Family:
+    """A channel and its topics by key."""
+
+    channel: Channel
+    settings: Any
+    retention: Retention
+    lines: dict[str, _Line] = attrs.field(factory=dict)
+
+    def may_have(self, key: str) -> bool:
+        return self.channel.open or topics.covered(self.channel.topics, key)
+
+
+class Hub:
+    """`epoch` gives a new topic's epoch."""
+
+    def __init__(
+        self,
+        *,
+        epoch: Callable[[], str],
+        most_topics: int,
+        most_bytes: int,
+    ) -> None:
+        self._epoch = epoch
+        self._most_topics = most_topics
+        self._most_bytes = most_bytes
+        self._families: dict[str, _Family] = {}
+        self._newcomers: dict[Newcomers, None] = {}
+        self._encode = msgspec.json.Encoder().encode
+        self.events = 0
+
+    def open(self, channel: Channel, settings: Any, retention: Retention) -> None:  # noqa: ANN401 - the plugin's own
+        """Add a channel; its topics that need no event to exist are there at once."""
+        self._families[channel.name] = family = _Family(channel, settings, retention)
+        for key in channel.topics:
+            if not topics.is_pattern(key):
+                self._create(family, key, declared=True)
+
+    def declare(self, channel: str, keys: Iterable[str]) -> None:
+        family = self._families[channel]
+        for key in keys:
+            self._line(family, key).declared = True
+
+    def publish(self, event: Event, received: float) -> None:
+        """Give an event its place in each of its topics, and to every outbox that is owed it."""
+        family = self._families[event.channel]
+        body = self._body(event)
+        for key in dict.fromkeys(family.channel.route(event, family.settings)):
+            line = family.lines.get(key) or self._line(family, key)
+            topic = line.topic
+            entry = topic.append(body, at=event.at, received=received)
+            offset = entry.offset
+            for audience in line.audiences.values():
+                frame = audience.frame(entry)
+                for offer in audience.offers.values():
+                    offer(topic, offset, frame)
+        self.events += 1
+
+    def topic(self, name: str) -> Topic:
+        """Give a topic by its name, making it where its channel allows that."""
+        channel, _, key = name.partition(":")
+        family = self._families.get(channel)
+        line = None if family is None else family.lines.get(key)
+        if line is None:
+            if family is None or not family.may_have(key):
+                raise RequestError(ErrorCode.INVALID_CHANNEL, f"Channel {name!r} does not exist")
+            try:
+                line = self._create(family, key, declared=False)
+            except PublishError as error:
+                raise RequestError(ErrorCode.INVALID_CHANNEL, str(error)) from None
+        return line.topic
+
+    def matching(self, pattern: str) -> Iterator[Topic]:
+        for family in self._families.values():
+            for line in family.lines.values():
+                if topics.matches(pattern, line.topic.name):
+                    yield line.topic
+
+    def covers(self, pattern: str) -> bool:
+        """Whether a pattern can ever match: some channel's name fits its beginning."""
+        stem = pattern.removesuffix(topics.ANY)
+        return any(f"{name}:".startswith(stem) or stem.startswith(f"{name}:") for name in self._families)
+
+    def join(
+        self, topic: Topic, reader: Hashable, offer: Offer, *, form: Form, label: str, conflated: bool
+    ) -> Audience:
+        """Deliver a topic's events to a reader from now on."""
+        audiences = self._find(topic).audiences
+        words = (form, label, conflated)
+        audience = audiences.get(words)
+        if audience is None:
+            audience = audiences[words] = Audience(topic, form, label, conflated=conflated)
+        audience.offers[reader] = offer
+        return audience
+
+    def leave(self, audience: Audience, reader: Hashable) -> None:
+        del audience.offers[reader]
+        if not audience.offers:
+            audiences = self._find(audience.topic).audiences
+            for words in [words for words, other in audiences.items() if other is audience]:
+                del audiences[words]
+
+    def release(self, topic: Topic) -> None:
+        """Let a topic go that only existed because somebody asked for it."""
+        line = self._find(topic)
+        if not line.audiences and not line.declared and not topic.last:
+            channel, _, key = topic.name.partition(":")
+            del self._families[channel].lines[key]
+
+    def watch(self, newcomers: Newcomers) -> None:
+        """Tell of each topic that comes into being, before its first event."""
+        self._newcomers[newcomers] = None
+
+    def unwatch(self, newcomers: Newcomers) -> None:
+        self._newcomers.pop(newcomers, None)
+
+    def expire(self, now: float) -> None:
+        """Let go of entries that have passed their age."""
+        for family in self._families.values():
+            for line in family.lines.values():
+                line.topic.expire(now)
+
+    def _body(self, event: Event) -> bytes:
+        try:
+            body = self._encode(event.data)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise PublishError(f"{event.channel}: data is no JSON: {error}") from error
+        if len(body) > self._most_bytes:
+            raise PublishError(
+                f"{event.channel}: an event of {len(body)} bytes is over the limit of {self._most_bytes}"
+                " (limits.event_bytes)"
+            )
+        return body
+
+    def _find(self, topic: Topic) -> _Line:
+        channel, _, key = topic.name.partition(":")
+        return self._families[channel].lines[key]
+
+    def _line(self, family: _Family, key: str) -> _Line:
+        return family.lines.get(key) or self._create(family, key, declared=False)
+
+    def _create(self, family: _Family, key: str, *, declared: bool) -> _Line:
+        channel = family.channel
+        if not topics.is_key(key) or topics.is_pattern(key):
+            raise PublishError(f"{channel.name}: {key!r} is no key: 1 to 200 visible characters without `*`")
+        if len(family.lines) >= self._most_topics:
+            raise PublishError(f"{channel.name} has its most topics, {self._most_topics} (limits.topics)")
+        topic = Topic(
+            topics.join(channel.name, key), channel.mode, channel.message, self._epoch(), family.retention
+        )
+        line = family.lines[key] = _Line(topic, declared)
+        for newcomers in list(self._newcomers):
+            newcomers.appeared(topic)
+        return line

@@ -1,0 +1,120 @@
+"""What the appliance knows of itself: health of producers, counts of sessions, errors and deliveries.
+
+Must not know who asks, nor in which words they are told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@attrs.define
+class Health:
+    """Of one channel's producer; times are seconds since 1970."""
+
+    started_at: float | None = None
+    last_update: float | None = None
+    events: int = 0
+    errors: int = 0
+    recovery_attempts: int = 0
+    last_error: str | None = None
+    running: bool = False
+
+    @property
+    def healthy(self) -> bool:
+        return self.running
+
+    def updated(self, now: float) -> None:
+        self.events += 1
+        self.last_update = now
+
+
+@attrs.define
+class Traffic:
+    """Counts of the edge since the start. Ended sessions' bytes are added when they end."""
+
+    opened: int = 0
+    closed: int = 0
+    received_messages: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    refused_connections: int = 0
+    errors: Counter[str] = attrs.field(factory=Counter)
+
+
+@attrs.frozen
+class Sample:
+    """The counters at one instant, from which rates are made."""
+
+    at: float
+    deliveries: int
+    sent_bytes: int
+    received_bytes: int
+    opened: int
+    closed: int
+    errors: int
+
+
+@attrs.define
+class Rates:
+    """Per second, over the last window."""
+
+    deliveries: float = 0.0
+    sent_bytes: float = 0.0
+    received_bytes: float = 0.0
+    opened: float = 0.0
+    closed: float = 0.0
+    errors: float = 0.0
+
+
+WINDOW = 60.0
+"""Seconds that rates are measured over."""
+
+
+class Status:
+    """`sample` gives the counters now."""
+
+    def __init__(self, sample: Callable[[], Sample]) -> None:
+        self.sample = sample
+        self._samples: deque[Sample] = deque()
+        self.started = time.time()
+        self._looks = 0
+        self._healthy_looks = 0
+        self.health: dict[str, Health] = {}
+        self.traffic = Traffic()
+
+    @property
+    def healthy(self) -> bool:
+        return all(health.healthy for health in self.health.values())
+
+    @property
+    def uptime(self) -> float:
+        """Percent of the time since the start in which every producer was healthy."""
+        return 100.0 * self._healthy_looks / self._looks if self._looks else 100.0
+
+    def look(self) -> None:
+        """Take a sample; to be called steadily."""
+        self._looks += 1
+        self._healthy_looks += self.healthy
+        sample = self.sample()
+        self._samples.append(sample)
+        while len(self._samples) > 1 and self._samples[0].at < sample.at - WINDOW:
+            self._samples.popleft()
+
+    def rates(self) -> Rates:
+        """Give the rates over the window, or since the start where that is shorter."""
+        if not self._samples:
+            return Rates()
+        then, now = self._samples[0], self.sample()
+        elapsed = now.at - then.at
+        if elapsed <= 0:
+            return Rates()
+        names = [field.name for field in attrs.fields(Rates)]
+        return Rates(**{name: (getattr(now, name) - getattr(then, name)) / elapsed for name in names})

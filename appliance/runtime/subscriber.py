@@ -1,0 +1,155 @@
+"""One session's readings: turns what a client asks for into readings of topics, and says where each begins.
+
+Must not know wire protocols or sockets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.core import topics
+from appliance.core.errors import ErrorCode, RequestError
+from appliance.core.events import Mode
+from appliance.core.subscriptions import Joined, Subscriptions, Terms
+from appliance.core.throttle import Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from appliance.core.history import Position, Topic
+    from appliance.core.outbox import Outbox
+    from appliance.runtime.hub import Audience, Form, Hub
+
+
+class Subscriber:
+    """`appeared` is told of a topic that came into being under one of the session's patterns."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        outbox: Outbox,
+        *,
+        clock: Callable[[], float],
+        call_at: Callable[[float, Callable[[], None]], None],
+        newcomer: Callable[[Joined], None],
+        may_read: Callable[[str], bool],
+    ) -> None:
+        self._hub = hub
+        self._outbox = outbox
+        self._clock = clock
+        self._call_at = call_at
+        self._newcomer = newcomer
+        self._may_read = may_read
+        self._subscriptions = Subscriptions()
+        self._joined: dict[Topic, tuple[Terms, Audience]] = {}
+        self._throttles: dict[Topic, Throttle] = {}
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._subscriptions
+
+    def subscribe(self, name: str, terms: Terms, recover: Mapping[str, Position]) -> list[Joined]:
+        """Read a topic, or all topics of a pattern, from now on; `recover` tells where a client left off.
+
+        Nothing is sent before `catch_up`: so an answer can go first.
+        """
+        if topics.is_pattern(name):
+            if not self._hub.covers(name):
+                raise RequestError(ErrorCode.INVALID_CHANNEL, f"No channel matches {name!r}")
+            found = [topic for topic in self._hub.matching(name) if self._may_read(topic.name)]
+        elif self._may_read(name):
+            found = [self._hub.topic(name)]
+        else:
+            raise RequestError(ErrorCode.INVALID_CHANNEL, f"Channel {name!r} does not exist")
+        if terms.limit is not None and (logs := [topic for topic in found if topic.mode is Mode.LOG]):
+            raise RequestError(
+                ErrorCode.INVALID_MESSAGE,
+                f"limit is for state channels: every event of {logs[0].name!r} counts",
+            )
+        self._subscriptions.add(name, terms)
+        if topics.is_pattern(name):
+            self._hub.watch(self)
+        return [self._read(topic, recover.get(topic.name)) for topic in found]
+
+    def catch_up(self, joined: Joined) -> None:
+        """Send what a topic already holds beyond the position that the client begins at."""
+        self._outbox.replay(joined.topic, joined.after)
+
+    def unsubscribe(self, name: str) -> bool:
+        """Forget a name; topics that another name of the session covers go on under that."""
+        if self._subscriptions.remove(name) is None:
+            return False
+        if not self._subscriptions.patterns():
+            self._hub.unwatch(self)
+        for topic in [topic for topic in self._joined if topics.matches(name, topic.name)]:
+            if self._subscriptions.find(topic.name) is None:
+                self._stop(topic)
+            else:
+                self._read(topic, None)
+        return True
+
+    def leave(self) -> None:
+        """Stop reading everything: the session has ended."""
+        self._hub.unwatch(self)
+        for topic in list(self._joined):
+            self._stop(topic)
+
+    def appeared(self, topic: Topic) -> None:
+        """From the hub: a topic came into being."""
+        found = self._subscriptions.find(topic.name) if self._may_read(topic.name) else None
+        if found is not None and (topic.mode is Mode.STATE or found[1].limit is None):
+            self._newcomer(self._read(topic, None))
+
+    def _read(self, topic: Topic, position: Position | None) -> Joined:
+        found = self._subscriptions.find(topic.name)
+        assert found is not None  # noqa: S101 - callers have looked
+        name, terms = found
+        before = self._joined[topic][0] if topic in self._joined else None
+        label = terms.label or topic.name
+        if before != terms:
+            if before is not None:
+                self._part(topic)
+            self._join(topic, terms, label)
+        pattern = name if topics.is_pattern(name) else None
+        resumption, after = None, topic.last
+        if before is None and position is not None:
+            resumption = topic.resume(position)
+            after = resumption.after
+        elif (before is None or before.label != terms.label) and topic.mode is Mode.STATE:
+            after = topic.last - 1
+        return Joined(
+            topic=topic,
+            label=label,
+            pattern=pattern,
+            limit=terms.limit,
+            offset=topic.last,
+            after=after,
+            resumption=resumption,
+        )
+
+    def _join(self, topic: Topic, terms: Terms, label: str) -> None:
+        offer = self._outbox.offer
+        if terms.limit is not None:
+            throttle = Throttle(self._outbox, terms.limit, clock=self._clock, call_at=self._call_at)
+            self._throttles[topic] = throttle
+            offer = throttle.offer
+        form: Form = terms.form  # type: ignore[assignment]
+        audience = self._hub.join(
+            topic, self, offer, form=form, label=label, conflated=terms.limit is not None
+        )
+        self._outbox.follow(audience)
+        self._joined[topic] = terms, audience
+
+    def _part(self, topic: Topic) -> None:
+        throttle = self._throttles.pop(topic, None)
+        if throttle is not None:
+            throttle.stop()
+        _, audience = self._joined.pop(topic)
+        self._hub.leave(audience, self)
+
+    def _stop(self, topic: Topic) -> None:
+        self._part(topic)
+        self._outbox.forget(topic)
+        self._hub.release(topic)

@@ -1,0 +1,214 @@
+"""Tables of TOML values to attrs classes, strictly: nothing is coerced, and every mistake is found at once.
+
+Must not know the appliance's own tree: it fills a plugin's settings in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import StructureHandlerNotFoundError
+
+from appliance.core.errors import PluginError, SettingsError
+from appliance.settings import scalars, schema, words
+from appliance.settings.fields import Secret
+from appliance.settings.lines import Places
+from appliance.settings.literals import Bare, spelled
+from appliance.settings.scalars import Wrong, unexpected
+from appliance.settings.secrets import read_secret
+
+if TYPE_CHECKING:
+    from appliance.settings.paths import Step
+
+T = TypeVar("T")
+Problem = tuple[tuple["Step", ...], str]
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+def fill(
+    cls: type[T],
+    table: Mapping[str, Any],
+    *,
+    path: str = "",
+    origin: str = "",
+    lines: Mapping[str, int] = _NONE,
+    origins: Mapping[str, str] = _NONE,
+    warn: Callable[[str], object] | None = None,
+) -> T:
+    """An instance of the attrs class `cls` with the values of `table`, which stands at `path` of `origin`.
+
+    `lines` gives the lines of paths, `origins` says of paths that came from elsewhere from where.
+    Files named by `…_file` keys are read; `warn` is called with what should be said of them.
+    Raises SettingsError with all mistakes, and PluginError for a class that cannot be filled.
+    """
+    try:
+        return read(cls, table, warn=warn)
+    except Wrong as wrong:
+        places = Places(origin=origin, lines=lines, origins=origins)
+        raise SettingsError(places.mistakes(wrong.problems, below=path)) from None
+
+
+def read(cls: type[T], table: Mapping[str, Any], *, warn: Callable[[str], object] | None = None) -> T:
+    """As `fill`, but raises Wrong with the problems, whose places the caller knows."""
+    converter = Converter()
+    scalars.register(converter)
+    reader = _Reader(converter, warn or (lambda _: None))
+    converter.register_structure_hook_func(schema.is_union, reader.union)
+    converter.register_structure_hook_func(lambda kind: schema.shape(kind).form == "list", reader.items)
+    converter.register_structure_hook_func(lambda kind: schema.shape(kind).form == "names", reader.names)
+    converter.register_structure_hook_func(attrs.has, reader.table)
+    try:
+        return converter.structure(table, cls)
+    except StructureHandlerNotFoundError as error:
+        raise PluginError(
+            f"{cls.__module__}.{cls.__qualname__}: a setting cannot be {error.type_!r}"
+        ) from None
+
+
+@attrs.frozen
+class _Reader:
+    """The hooks for what holds other values; the converter finds the hook for each of those."""
+
+    converter: Converter
+    warn: Callable[[str], object]
+
+    def union(self, value: Any, kind: Any) -> Any:  # noqa: ANN401 - a hook of cattrs
+        members = schema.members(kind)
+        if len(members) == 1:
+            return self.converter.structure(value, members[0])
+        # Bare text is text to every type that takes text, so those that read it as TOML come first.
+        for member in sorted(members, key=lambda m: m in (str, Secret, Path)):
+            try:
+                return self.converter.structure(value, member)
+            except Wrong:
+                continue
+        raise unexpected(value, kind)
+
+    def items(self, value: Any, kind: Any) -> Any:  # noqa: ANN401 - a hook of cattrs
+        value = spelled(value)
+        if not isinstance(value, list | tuple):
+            raise unexpected(value, kind)
+        origin, arguments = get_origin(kind) or kind, get_args(kind)
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            if len(value) != len(arguments):
+                raise Wrong(((), f"expected a list of {len(arguments)} items, found {len(value)}"))
+            kinds = arguments
+        else:
+            kinds = (schema.shape(kind).inner,) * len(value)
+        build = origin if origin in (list, set, frozenset) else tuple
+        return build(self._all(zip(range(len(value)), value, kinds, strict=True)).values())
+
+    def names(self, value: Any, kind: Any) -> Any:  # noqa: ANN401 - a hook of cattrs
+        value = spelled(value)
+        if not isinstance(value, Mapping):
+            raise unexpected(value, kind)
+        inner = schema.shape(kind).inner
+        return self._all((name, item, inner) for name, item in value.items())
+
+    def table(self, value: Any, cls: Any) -> Any:  # noqa: ANN401 - a hook of cattrs
+        value = spelled(value)
+        if not isinstance(value, Mapping):
+            raise unexpected(value, cls)
+        table, problems = self._with_secrets(value, cls)
+        attributes = schema.attributes(cls)
+        rest = schema.rest(cls)
+        known = [*attributes, *(key for key in schema.secret_files(cls) if key not in attributes)]
+        others = {key: item for key, item in table.items() if key not in known}
+        if not rest:
+            problems += [((key,), words.unknown_key(key, known)) for key in others]
+        for key, attribute in attributes.items():
+            if attribute.default is attrs.NOTHING and not {key, f"{key}_file"} & value.keys():
+                problems.append(((key,), f"is required: {words.kind_text(attribute.type)}"))
+        values: dict[str, Any] = {rest.alias or rest.name: others} if rest else {}
+        for key in attributes.keys() & table.keys():
+            try:
+                values[key] = self.converter.structure(table[key], attributes[key].type or Any)
+            except Wrong as wrong:
+                problems += _below(key, wrong)
+        problems += _refusals(cls, values, table)
+        if problems:
+            raise Wrong(*problems)
+        return _made(cls, values)
+
+    def _with_secrets(self, value: Mapping[str, Any], cls: Any) -> tuple[dict[str, Any], list[Problem]]:  # noqa: ANN401 - an attrs class
+        """The table with the secrets that its `…_file` keys name, and what is wrong with those."""
+        table, problems = dict(value), list[Problem]()
+        for file_key, key in schema.secret_files(cls).items():
+            if key in table and file_key in table:
+                # Bare text came from environment or command line, and so goes before what the file says.
+                if isinstance(table[file_key], Bare) == isinstance(table[key], Bare):
+                    problems.append(((file_key,), f"stands beside `{key}`; give only one of the two"))
+                    continue
+                del table[file_key if isinstance(table[key], Bare) else key]
+            if file_key in table:
+                try:
+                    table[key] = self._secret(table[file_key])
+                except ValueError as error:
+                    problems.append(((file_key,), str(error)))
+        return table, problems
+
+    def _secret(self, path: Any) -> Secret:  # noqa: ANN401 - any TOML value
+        if isinstance(path, str):
+            found = read_secret(Path(path))
+            if found.warning:
+                self.warn(found.warning)
+            return found.secret
+        raise ValueError(words.unexpected(path, str))
+
+    def _all(self, readings: Iterable[tuple[Step, Any, Any]]) -> dict[Any, Any]:
+        """Read (step, value, kind) one by one, so that one that is wrong hides no other."""
+        values: dict[Any, Any] = {}
+        problems: list[Problem] = []
+        for step, value, kind in readings:
+            try:
+                values[step] = self.converter.structure(value, kind)
+            except Wrong as wrong:
+                problems += _below(step, wrong)
+        if problems:
+            raise Wrong(*problems)
+        return values
+
+
+def _below(step: Step, wrong: Wrong) -> list[Problem]:
+    return [((step, *steps), problem) for steps, problem in wrong.problems]
+
+
+def _refusals(cls: Any, values: Mapping[str, Any], table: Mapping[str, Any]) -> list[Problem]:  # noqa: ANN401 - an attrs class
+    """What the validators say, each by itself: attrs alone would stop at the first."""
+    attributes = schema.attributes(cls)
+    fixed = {key: a.default for key, a in attributes.items() if not isinstance(a.default, attrs.Factory)}  # type: ignore[arg-type]
+    instance = SimpleNamespace(**{**fixed, **values})
+    problems: list[Problem] = []
+    for key in attributes.keys() & values.keys():
+        attribute = attributes[key]
+        if not attribute.validator or attribute.converter is not None:
+            continue
+        try:
+            attribute.validator(instance, attribute, values[key])
+        except AttributeError:
+            # It asks for more of the instance than there is yet; it runs again when that is made.
+            continue
+        except Exception as error:  # noqa: BLE001 - a plugin's validator may raise anything
+            refusal = words.refusal(error, table[key], attribute.type)
+            problems.append(((key,), _without_secrets(refusal, (values[key],))))
+    return problems
+
+
+def _made(cls: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an attrs class
+    try:
+        return cls(**values)
+    except Exception as error:  # noqa: BLE001 - a plugin's class may raise anything
+        refusal = words.refusal(error, dict(values), cls)
+        raise Wrong(((), _without_secrets(refusal, values.values()))) from None
+
+
+def _without_secrets(text: str, values: Iterable[Any]) -> str:
+    for value in values:
+        if isinstance(value, Secret) and value:
+            text = text.replace(value, "…")
+    return text

@@ -1,0 +1,72 @@
+/**
+ * What one can tell the client, and what it tells: its options, its events, and the socket that it needs.
+ * Must not know how any of it is done.
+ */
+
+import type { Message } from "./protocol.ts";
+
+/** What the client needs of a WebSocket: those of browsers, of Node and of the `ws` package fit. */
+export interface Socket {
+  addEventListener(type: "open", listener: () => void): void;
+  addEventListener(type: "error", listener: (event: object) => void): void;
+  addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  addEventListener(type: "close", listener: (event: { code: number; reason: string }) => void): void;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export type SocketClass = new (url: string) => Socket;
+
+export interface Options {
+  /** Connect again when the connection breaks. True unless set. */
+  autoReconnect?: boolean;
+  /** Milliseconds before the first attempt to connect again; each further one waits twice as long, up to 30 s. 1000. */
+  reconnectDelay?: number;
+  /** The older library's name for `reconnectDelay`. */
+  reconnectInterval?: number;
+  /** Attempts before the client gives up. 10 unless set; `Infinity` never gives up. */
+  maxReconnectAttempts?: number;
+  /** Milliseconds between pings; a connection that is silent for that long after a ping counts as broken. 30000; 0: none. */
+  heartbeatInterval?: number;
+  /** The key or token; a function is asked anew for each connection. */
+  token?: string | (() => string);
+  /** The WebSocket class, where there is no global one (Node before 22). */
+  WebSocket?: SocketClass;
+}
+
+export interface OptionsWithUrl extends Options {
+  /** `wss://` and the page's own host unless set. */
+  url?: string | URL;
+}
+
+/** Something went wrong: `type` says where. */
+export interface ClientError {
+  readonly type: "connection_error" | "parse_error" | "callback_error" | "server_error";
+  readonly message: string;
+  /** Of a `server_error`: its code, as `INVALID_CHANNEL`. */
+  readonly code?: string;
+  /** What was thrown, where something was. */
+  readonly error?: unknown;
+}
+
+/** The client's own events. Every message of the server is an event of its `type` besides. */
+export interface Events {
+  connected: undefined;
+  disconnected: { readonly code: number; readonly reason: string };
+  reconnect_scheduled: { readonly attempt: number; readonly delay: number };
+  reconnected: undefined;
+  reconnect_failed: { readonly attempts: number; readonly reason: "attempts" | "credentials" | "address" };
+  error: ClientError;
+  message: Message;
+}
+
+/** What `getConnectionState` tells. */
+export interface ConnectionState {
+  connected: boolean;
+  connecting: boolean;
+  reconnecting: boolean;
+  lastError: ClientError | null;
+  connectTime: string | null;
+  lastPingTime: string | null;
+  lastPongTime: string | null;
+}

@@ -1,0 +1,108 @@
+/**
+ * What the client wants to hear of, in whichever form it asked, and who is to be called.
+ * Must not know of sockets.
+ */
+
+import type { Positions } from "./positions.ts";
+import { covers, type Fields, type Message } from "./protocol.ts";
+
+export type Callback<Data = unknown> = (data: Data, message: Message) => void;
+
+interface Listener {
+  readonly names: Set<string>;
+  /** The last offset that this callback was given, per topic. */
+  readonly given: Map<string, number>;
+}
+
+export class Subscriptions {
+  readonly #limits = new Map<string, number | undefined>();
+  readonly #parameters = new Map<string, Fields>();
+  readonly #listeners = new Map<Callback, Listener>();
+
+  get names(): string[] {
+    return [...this.#limits.keys(), ...this.#parameters.keys()];
+  }
+
+  add(names: readonly string[], callback?: Callback, limit?: number): void {
+    for (const name of names) this.#limits.set(name, limit);
+    if (callback === undefined) return;
+    const listener = this.#listeners.get(callback) ?? { names: new Set<string>(), given: new Map<string, number>() };
+    this.#listeners.set(callback, listener);
+    for (const name of names) listener.names.add(name);
+  }
+
+  addWithParameters(channel: string, parameters: Fields): void {
+    this.#parameters.set(channel, parameters);
+  }
+
+  removeWithParameters(channel: string): boolean {
+    return this.#parameters.delete(channel);
+  }
+
+  /** Returns the names that nobody wants any more. Without a callback, all callbacks of the names go. */
+  remove(names: readonly string[], callback?: Callback): string[] {
+    for (const [other, listener] of this.#listeners) {
+      if (callback !== undefined && other !== callback) continue;
+      for (const name of names) listener.names.delete(name);
+      if (listener.names.size === 0) this.#listeners.delete(other);
+      for (const topic of listener.given.keys()) {
+        if (![...listener.names].some((name) => covers(name, topic))) listener.given.delete(topic);
+      }
+    }
+    const unwanted = names.filter((name) => ![...this.#listeners.values()].some((one) => one.names.has(name)));
+    for (const name of unwanted) this.#limits.delete(name);
+    return unwanted;
+  }
+
+  /** The messages that subscribe to what is wanted, but for what `confirmed` has already. */
+  requests(positions: Positions, confirmed: ReadonlySet<string> = new Set()): Fields[] {
+    const byLimit = new Map<number | undefined, string[]>();
+    for (const [name, limit] of this.#limits) {
+      if (!confirmed.has(name)) byLimit.set(limit, [...(byLimit.get(limit) ?? []), name]);
+    }
+    return [
+      ...[...byLimit].map(([limit, channels]) => request(channels, positions, limit)),
+      ...[...this.#parameters]
+        .filter(([channel]) => !confirmed.has(channel))
+        .map(([channel, params]) => requestWithParameters(channel, params)),
+    ];
+  }
+
+  /** Call each callback that wants the message, once, in the order in which they subscribed. */
+  deliver(message: Message, report: (error: unknown) => void): void {
+    const { channel, offset, data } = message;
+    if (typeof channel !== "string") return;
+    for (const [callback, listener] of [...this.#listeners]) {
+      if (![...listener.names].some((name) => covers(name, channel))) continue;
+      if (typeof offset === "number") {
+        if (offset <= (listener.given.get(channel) ?? -1)) continue;
+        listener.given.set(channel, offset);
+      }
+      try {
+        callback(data, message);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+
+  /** The topic's offsets start anew. */
+  restarted(topic: string): void {
+    for (const listener of this.#listeners.values()) listener.given.delete(topic);
+  }
+}
+
+export function request(channels: readonly string[], positions: Positions, limit?: number): Fields {
+  const recover = positions.recover(channels);
+  return {
+    type: "subscribe",
+    channels,
+    ...(limit === undefined ? {} : { limit }),
+    ...(recover === undefined ? {} : { recover }),
+  };
+}
+
+/** The older library's form: one channel a message. */
+export function requestWithParameters(channel: string, params: Fields): Fields {
+  return { type: "subscribe", channel, params };
+}

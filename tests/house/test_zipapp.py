@@ -1,0 +1,102 @@
+"""What is in `dist/appliance.pyz`, and that it starts with nothing but the Python it is built for."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+import appliance
+from tests.house.source_tree import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+PACKED = "site-packages/"
+
+
+@pytest.fixture(scope="module")
+def archive(zipapp: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(zipapp) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def sources(root: Path) -> Mapping[str, Path]:
+    """What of the tree belongs into the file, by its name there."""
+    found = {str(path.relative_to(root)): path for path in files("appliance")}
+    static = root / "appliance" / "web" / "static"
+    found |= {str(path.relative_to(root)): path for path in static.rglob("*") if path.is_file()}
+    found |= {f"appliance/{path.relative_to(root)}": path for path in files("plugins")}
+    found["appliance/config/appliance.toml"] = root / "config" / "appliance.toml"
+    return found
+
+
+def start(zipapp: Path, *arguments: str, unpacked: Path) -> subprocess.CompletedProcess[str]:
+    """Start it as a machine would that has Python alone (`-S`: no packages but its own)."""
+    return subprocess.run(
+        [sys.executable, "-S", zipapp, *arguments],
+        env={"PATH": os.environ["PATH"], "SHIV_ROOT": str(unpacked), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=unpacked,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_it_holds_the_appliance_as_it_is_here(archive: zipfile.ZipFile, sources: Mapping[str, Path]) -> None:
+    """Modules, plugins, configuration, what browsers get; no test, no bench, nothing to build from."""
+    packed = {
+        name.removeprefix(PACKED) for name in archive.namelist() if name.startswith(f"{PACKED}appliance/")
+    }
+    assert packed == set(sources)
+    stale = [name for name, path in sources.items() if archive.read(PACKED + name) != path.read_bytes()]
+    assert stale == [], "dist/appliance.pyz is older than its sources: run `make pyz`"
+
+
+def test_it_holds_plugins_and_a_script_for_browsers(archive: zipfile.ZipFile) -> None:
+    names = archive.namelist()
+    assert any(re.fullmatch(rf"{PACKED}appliance/plugins/\w+\.py", name) for name in names)
+    assert any(re.fullmatch(rf"{PACKED}appliance/web/static/[\w-]+\.js", name) for name in names)
+
+
+def test_it_holds_the_locked_dependencies_and_no_other(archive: zipfile.ZipFile, root: Path) -> None:
+    lock = (root / "packaging" / "requirements.txt").read_text(encoding="utf-8")
+    locked = {name.replace("-", "_"): version for name, version in re.findall(r"(?m)^([\w-]+)==(\S+)", lock)}
+    found = re.findall(rf"(?m)^{PACKED}([^/]+)-([^/-]+)\.dist-info/METADATA$", "\n".join(archive.namelist()))
+    packed = {name.lower().replace("-", "_").replace(".", "_"): version for name, version in found}
+    assert packed == {**locked, "stream_appliance": appliance.__version__}
+
+
+def test_it_knows_nothing_of_the_machine_that_built_it(archive: zipfile.ZipFile, root: Path) -> None:
+    place = os.fsencode(root)
+    assert [name for name in archive.namelist() if place in archive.read(name)] == []
+
+
+def test_it_starts_alone_and_with_its_bytecode_ready(zipapp: Path, tmp_path: Path) -> None:
+    done = start(zipapp, "version", unpacked=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"appliance {appliance.__version__}\n", "")
+    assert list(tmp_path.rglob("appliance/core/__pycache__/events.*.pyc"))
+
+
+def test_it_can_be_run_by_its_name(zipapp: Path) -> None:
+    assert os.access(zipapp, os.X_OK)
+    with zipapp.open("rb") as opened:
+        assert opened.readline() == b"#!/usr/bin/env python3\n"
+
+
+def test_it_refuses_a_python_that_it_is_not_built_for(root: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "msgspec" / "_core.cpython-27-m68k-linux-gnu.so"
+    foreign.parent.mkdir()
+    foreign.touch()
+    parts = {"site_packages": tmp_path, "archive": "/srv/appliance.pyz"}
+    with pytest.raises(SystemExit, match=r"^appliance\.pyz is built for cpython-27-m68k-linux-gnu, and "):
+        runpy.run_path(str(root / "packaging" / "preamble.py"), init_globals=parts)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.sources.simulated.instruments import DOZEN, instrument
+from appliance.sources.simulated.model import HORIZONS, Model, Reading
+from appliance.sources.simulated.prices import Prices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SECONDS = 5.0
+
+
+class Outcome:
+    """What came of forecasts of a similar confidence."""
+
+    def __init__(self) -> None:
+        self.count = self.right = 0
+        self.errors = self.moves = self.confidence = 0.0
+
+    def add(self, *, expected: float, came: float, confidence: float, scale: float) -> None:
+        self.count += 1
+        self.right += expected * came > 0
+        self.errors += ((came - expected) / scale) ** 2
+        self.moves += (came / scale) ** 2
+        self.confidence += confidence
+
+    @property
+    def hits(self) -> float:
+        return self.right / self.count
+
+    @property
+    def normalised_error(self) -> float:
+        """Against the error of expecting no change, which is 1."""
+        return self.errors / self.moves
+
+
+def run(prices: Iterable[list[float]], groups: list[str]) -> Iterator[tuple[list[float], list[Reading]]]:
+    steps = iter(prices)
+    model = Model(next(steps), groups)
+    for step in steps:
+        model.observe(step, SECONDS)
+        yield step, model.readings()
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def outcomes(request: pytest.FixtureRequest) -> dict[float, dict[str, Outcome]]:
+    """Half a day of the tape's own prices: per horizon, outcomes of unsure, sure and very sure forecasts."""
+    instruments = [instrument(symbol, seed=request.param) for symbol in DOZEN]
+    prices = Prices(request.param, instruments)
+    path = ([move.price for move in prices.step(SECONDS)] for _ in range(10_000))
+    seen = list(run(path, [each.group for each in instruments]))[720:]
+    found = {horizon: {name: Outcome() for name in ("all", "unsure", "sure", "very")} for horizon in HORIZONS}
+    for number, horizon in enumerate(HORIZONS):
+        ahead = int(horizon / SECONDS)
+        for (before, readings), (after, _) in zip(seen[:-ahead:2], seen[ahead::2], strict=False):
+            for each, old, new, reading in zip(instruments, before, after, readings, strict=True):
+                forecast = reading.forecasts[number]
+                sure = (
+                    "unsure"
+                    if forecast.confidence < 0.55
+                    else "sure"
+                    if forecast.confidence < 0.65
+                    else "very"
+                )
+                for name in ("all", sure):
+                    found[horizon][name].add(
+                        expected=forecast.move,
+                        came=math.log(new / old),
+                        confidence=forecast.confidence,
+                        scale=each.volatility,
+                    )
+    return found
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_it_beats_expecting_no_change(outcomes: dict[float, dict[str, Outcome]], horizon: float) -> None:
+    assert outcomes[horizon]["all"].normalised_error < 0.998
+    assert outcomes[horizon]["all"].hits > 0.505
+
+
+@pytest.mark.parametrize("horizon", HORIZONS[:2])
+def test_the_surer_it_is_the_more_often_it_is_right(
+    outcomes: dict[float, dict[str, Outcome]], horizon: float
+) -> None:
+    unsure, sure, very = (outcomes[horizon][name] for name in ("unsure", "sure", "very"))
+    assert very.count > 500
+    assert unsure.hits < sure.hits < very.hits
+    assert unsure.normalised_error > sure.normalised_error > very.normalised_error
+
+
+@pytest.mark.parametrize("horizon", HORIZONS[:2])
+@pytest.mark.parametrize("name", ["unsure", "sure", "very"])
+def test_a_confidence_is_the_chance_of_being_right_or_less(
+    outcomes: dict[float, dict[str, Outcome]], horizon: float, name: str
+) -> None:
+    outcome = outcomes[horizon][name]
+    promised = outcome.confidence / outcome.count
+    assert promised - 0.04 < outcome.hits < promised + 0.1
+
+
+def test_it_is_never_sure_of_what_cannot_be_known() -> None:
+    rng = random.Random(4)
+    logs = [0.0] * 12
+
+    def walk() -> list[float]:
+        for place in range(12):
+            logs[place] += rng.gauss(0.0, 0.001)
+        return [math.exp(log) for log in logs]
+
+    readings = [reading for _, reading in run((walk() for _ in range(5_000)), ["coin"] * 12)][2_500:]
+    best = [max(forecast.confidence for forecast in each.forecasts) for step in readings for each in step]
+    assert statistics.fmean(best) < 0.56
+
+
+def test_it_learns_that_prices_come_back() -> None:
+    rng = random.Random(5)
+    away = [0.0] * 4
+
+    def swing() -> list[float]:
+        for place in range(4):
+            away[place] = 0.93 * away[place] + rng.gauss(0.0, 0.001)
+        return [100 * math.exp(each) for each in away]
+
+    right = [
+        (forecast.move < 0) == (reading.fast > 0)
+        for _, step in list(run((swing() for _ in range(4_000)), ["coin"] * 4))[2_000:]
+        for reading in step
+        for forecast in reading.forecasts[:1]
+        if abs(reading.fast) > 1
+    ]
+    assert statistics.fmean(right) > 0.9
+
+
+def test_prices_that_do_not_move_are_expected_to_stay() -> None:
+    for _, readings in run(([100.0, 5.0] for _ in range(400)), ["coin", "stock"]):
+        for reading in readings:
+            assert all(forecast == (0.0, 0.5) for forecast in reading.forecasts)
+
+
+def test_readings_stay_finite_through_a_crash() -> None:
+    path = [[100.0, 7.0]] * 300 + [[0.01, 7.0]] + [[100.0, 7.0]] * 300
+    for _, readings in run(path, ["coin", "coin"]):
+        for reading in readings:
+            assert all(math.isfinite(value) for value in (reading.fast, reading.slow, reading.distance))
+            for forecast in reading.forecasts:
+                assert math.isfinite(forecast.move)
+                assert 0.5 <= forecast.confidence <= 0.99

@@ -33,7 +33,7 @@ pyz: $(PYZ) ## Build dist/appliance.pyz, the one file
 
 .PHONY: bench
 bench: $(PYZ) .venv/installed-test ## Measure deliveries against the floor and the peers
-	@exec $(BIN)/python -m tests.bench.run $(ARGS)
+	@exec $(BIN)/python -m tests.bench.run --pyz $(PYZ) $(ARGS)
 
 .PHONY: format
 format: .venv/installed-test ## Check the format (`make fix` corrects it)
@@ -117,3 +117,4 @@ build/web: build/web-files $(WEB)/node_modules/.installed
 $(PYZ): build/files build/web .venv/installed-build
 	@echo "Building $@" >&2
 	@$(BIN)/python packaging/build_zipapp.py
+	@ls -dt $(SHIV_ROOT)/*.pyz_* 2>/dev/null | tail -n +3 | xargs rm -rf  # of old builds, keep what may still run

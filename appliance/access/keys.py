@@ -89,5 +89,3 @@ def _mistakes(entries: tuple[KeySettings, ...]) -> Iterable[Mistake]:
             yield Mistake(f"{path}.key", f"the same key as that of {owners[entry.key]!r}: each needs its own")
         else:
             owners[entry.key] = entry.name
-        if entry.expires is not None and entry.expires.utcoffset() is None:
-            yield Mistake(f"{path}.expires", "needs an offset, such as 2030-01-31T12:00:00Z")

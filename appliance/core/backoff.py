@@ -1,4 +1,7 @@
-"""How long to wait before trying again: doubling, with jitter, up to a most. Chance comes in as an argument."""
+"""How long to wait before trying again: doubling, with jitter, up to a most.
+
+Must not know time or chance: a random number comes in as an argument.
+"""
 
 from __future__ import annotations
 

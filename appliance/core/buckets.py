@@ -1,4 +1,7 @@
-"""A token bucket: so many at once, and so many a second after that. Time comes in as an argument."""
+"""A token bucket: so many at once, and so many a second after that.
+
+Must not know what time it is: it comes in as an argument.
+"""
 
 from __future__ import annotations
 
@@ -35,4 +38,4 @@ class Bucket:
 
     def _fill(self, now: float) -> None:
         self._tokens = min(self.size, self._tokens + max(0.0, now - self.updated) * self.rate)
-        self.updated = now
+        self.updated = max(self.updated, now)

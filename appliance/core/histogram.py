@@ -1,4 +1,7 @@
-"""A distribution in buckets that double: constant memory, quantiles within a factor of the bucket's width."""
+"""A distribution in buckets, four to a doubling: constant memory, quantiles within the bucket's width.
+
+Must not know what was measured.
+"""
 
 from __future__ import annotations
 

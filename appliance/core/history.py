@@ -90,11 +90,11 @@ class Topic:
         What is left is the newest entry of a state topic, and all that is kept of a log.
         """
         known = position.epoch == self.epoch and position.offset <= self.last
-        if known and position.offset + 1 >= self.first:
-            return Resumption(after=position.offset, recovered=True, gap=None)
         after = self.last - 1 if self.mode is Mode.STATE and self.last else self.first - 1
-        gap = (position.offset + 1, after) if known and position.offset < after else None
-        return Resumption(after=after, recovered=False, gap=gap)
+        # A state topic's newest entry is there even when its history is empty.
+        if known and position.offset >= min(self.first - 1, after):
+            return Resumption(after=position.offset, recovered=True, gap=None)
+        return Resumption(after=after, recovered=False, gap=(position.offset + 1, after) if known else None)
 
     def _drop(self) -> None:
         self._size -= len(self._entries.popleft().body)

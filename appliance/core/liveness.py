@@ -1,4 +1,7 @@
-"""Whether a silent client still lives: any received byte is a sign of life. Time comes in as an argument."""
+"""Whether a silent client still lives: any received byte is a sign of life.
+
+Must not know what time it is, nor how a client is asked.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Must not know sockets, tasks or time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -19,12 +19,9 @@ from appliance.core.events import Mode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.core.chain import Chain
     from appliance.core.events import Entry
     from appliance.core.history import Topic
-
-
-MOST_BYTES = 1 << 40
-"""A budget for what is bounded by count."""
 
 
 class Reading(Protocol):
@@ -49,33 +46,62 @@ class Lost(Exception):  # noqa: N818 - the outcome of a slow reader, no error of
 
 
 class Outbox:
-    """Owned by one session; `changed` is called when there is something to write that was not there before."""
+    """Owned by one session. `changed` is called when there is something to write that was not there before.
 
-    __slots__ = ("_burst", "_changed", "_cursors", "_readings", "_whole", "conflated", "frames", "full", "open", "taken")
+    `burst` bounds the bytes that gather for one write. `owner` is what the flusher needs to know it by.
+    """
 
-    def __init__(self, changed: Callable[[Outbox], None], *, burst: int) -> None:
-        self.frames: list[bytes] = []
+    __slots__ = (
+        "_burst",
+        "_changed",
+        "_cursors",
+        "_held",
+        "_readings",
+        "_root",
+        "_whole",
+        "chain",
+        "conflated",
+        "full",
+        "open",
+        "owner",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        changed: Callable[[Outbox], None],
+        root: Chain,
+        *,
+        burst: int,
+        owner: Any = None,  # noqa: ANN401 - whoever writes it out
+    ) -> None:
+        self.chain = root
         self.open = True
         self.full = False
+        self.owner = owner
         self.taken = 0
         self.conflated = 0
+        self._root = root
         self._changed = changed
         self._burst = burst
         self._readings: dict[Topic, Reading] = {}
         self._cursors: dict[Topic, int] = {}
         self._whole: set[Topic] = set()
+        self._held: dict[Topic, tuple[int, int, bytes]] = {}
 
     # From the hub, for each event of each session: the hot path.
 
     def offer(self, topic: Topic, offset: int, frame: bytes) -> None:
         """Take a live event."""
         if self.open:
-            frames = self.frames
-            frames.append(frame)
-            waiting = len(frames)
-            if waiting == 1:
+            chain = self.chain
+            following = chain.following
+            if following is None or following.frame is not frame:
+                following = chain.then(frame)
+            self.chain = following
+            if chain is self._root:
                 self._changed(self)
-            elif waiting >= self._burst:
+            elif following.size > self._burst:
                 self.open = False
         elif topic not in self._cursors:
             self._cursors[topic] = offset
@@ -83,12 +109,32 @@ class Outbox:
             if not self.full:
                 self._whole.add(topic)
 
+    # From a throttle, whose client wants only the newest of what comes between two updates.
+
+    def renew(self, topic: Topic, offset: int, frame: bytes) -> None:
+        """Take a live event; while the outbox is not open, newer ones replace it."""
+        if self.open:
+            self.offer(topic, offset, frame)
+        else:
+            self._cursors.setdefault(topic, offset)
+
+    def hold(self, topic: Topic, offset: int, frame: bytes) -> None:
+        """Keep the newest event of a topic until it is released, or given from the history before that."""
+        first = self._held[topic][0] if topic in self._held else offset
+        self._held[topic] = first, offset, frame
+
+    def release(self, topic: Topic) -> None:
+        if topic in self._held:
+            _, offset, frame = self._held.pop(topic)
+            self.renew(topic, offset, frame)
+
     # From the session.
 
     def put(self, frame: bytes) -> None:
         """Take an answer to the client itself; it goes out before any owed event."""
-        self.frames.append(frame)
-        if len(self.frames) == 1:
+        chain = self.chain
+        self.chain = chain.then(frame)
+        if chain is self._root:
             self._changed(self)
 
     def follow(self, reading: Reading) -> None:
@@ -96,19 +142,17 @@ class Outbox:
         self._readings[reading.topic] = reading
 
     def replay(self, topic: Topic, after: int) -> None:
-        """Owe the client everything of a topic behind `after`: at once where it is little, else as the socket takes it."""
+        """Owe the client everything of a topic behind `after`: the next in turn at once, the rest as it can take it."""
         if after >= topic.last:
             return
-        self._cursors[topic] = after + 1
+        self._cursors.setdefault(topic, after + 1)
         self._whole.add(topic)
         if not self.open:
             return
-        empty = not self.frames
-        if len(self.frames) + topic.last - after < self._burst:
-            self._catch_up(topic, self.frames, MOST_BYTES)
-        else:
-            self.open = False
-        if empty:
+        chain = self.chain
+        self._catch_up(topic, self._burst - chain.size)
+        self.open = topic not in self._cursors
+        if chain is self._root:
             self._changed(self)
 
     def forget(self, topic: Topic) -> None:
@@ -116,78 +160,74 @@ class Outbox:
         self._readings.pop(topic, None)
         self._cursors.pop(topic, None)
         self._whole.discard(topic)
+        self._held.pop(topic, None)
 
     def positions(self) -> dict[str, tuple[str, int]]:
         """Give, for each topic, the epoch and the last offset that has left for the client."""
-        return {
-            topic.name: (topic.epoch, self._cursors.get(topic, topic.last + 1) - 1) for topic in self._readings
-        }
+        return {topic.name: (topic.epoch, self._next(topic) - 1) for topic in self._readings}
 
     # From the flusher.
 
     def collect(self) -> bytes:
-        """Give what an open outbox has gathered, joined for one write."""
-        frames = self.frames
-        self.taken += len(frames)
-        joined = frames[0] if len(frames) == 1 else b"".join(frames)
-        frames.clear()
-        return joined
+        """Give what has gathered, for one write."""
+        chain = self.chain
+        self.taken += chain.count
+        self.chain = self._root
+        return chain.joined
 
     def shut(self) -> None:
         """The socket is full."""
         self.open = False
         self.full = True
 
-    def take(self, budget: int) -> list[bytes]:
-        """Give the next frames that are owed, about `budget` bytes of them; none when the client is up to date.
+    def take(self, budget: int) -> bytes:
+        """Give what is owed next, about `budget` bytes of it; nothing when the client is up to date.
 
         Raises `Lost` when a log topic's history has moved on.
         """
-        chunk, self.frames = self.frames, []
-        size = sum(map(len, chunk))
-        for topic in list(self._cursors):
-            if size >= budget:
-                break
-            size += self._catch_up(topic, chunk, budget - size)
-        if not chunk:
-            self.open = True
         self.full = False
-        self.taken += len(chunk)
-        return chunk
+        for topic in list(self._cursors):
+            room = budget - self.chain.size
+            if room <= 0:
+                break
+            self._catch_up(topic, room)
+        if self.chain is self._root:
+            self.open = True
+        return self.collect()
 
-    def _catch_up(self, topic: Topic, chunk: list[bytes], budget: int) -> int:
+    def _catch_up(self, topic: Topic, budget: int) -> None:
         reading = self._readings[topic]
         cursor = self._cursors[topic]
         if topic.mode is Mode.STATE and (topic not in self._whole or cursor < topic.first):
-            frames = self._newest(reading, cursor)
-            chunk += frames
-            self._settle(topic)
-            return sum(map(len, frames))
-        if cursor < topic.first:
+            self._skip_to_newest(reading, cursor)
+        elif cursor < topic.first:
             raise Lost(topic.name, cursor, topic.first - 1)
-        size = 0
-        for entry in topic.after(cursor - 1):
-            if size >= budget:
-                self._cursors[topic] = entry.offset
-                return size
-            frame = reading.frame(entry)
-            chunk.append(frame)
-            size += len(frame)
-        self._settle(topic)
-        return size
+        else:
+            for entry in topic.after(cursor - 1):
+                if budget <= 0:
+                    # To the end of the line: the next budget is another topic's.
+                    del self._cursors[topic]
+                    self._cursors[topic] = entry.offset
+                    return
+                frame = reading.frame(entry)
+                self.chain = self.chain.then(frame)
+                budget -= len(frame)
+        del self._cursors[topic]
+        self._whole.discard(topic)
+        self._held.pop(topic, None)
 
-    def _newest(self, reading: Reading, cursor: int) -> list[bytes]:
+    def _next(self, topic: Topic) -> int:
+        """Give the first offset that has not left for the client."""
+        owed = self._cursors.get(topic, topic.last + 1)
+        return min(owed, self._held[topic][0]) if topic in self._held else owed
+
+    def _skip_to_newest(self, reading: Reading, cursor: int) -> None:
         latest = reading.topic.latest
         if latest is None:
-            return []
-        frames = [reading.frame(latest)]
+            return
         if latest.offset > cursor:
             self.conflated += latest.offset - cursor
             notice = reading.gap(cursor, latest.offset - 1)
             if notice:
-                frames.insert(0, notice)
-        return frames
-
-    def _settle(self, topic: Topic) -> None:
-        del self._cursors[topic]
-        self._whole.discard(topic)
+                self.chain = self.chain.then(notice)
+        self.chain = self.chain.then(reading.frame(latest))

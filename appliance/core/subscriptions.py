@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from appliance.core.events import Mode
 from appliance.core.topics import is_pattern, matches
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Terms:
-    """How a client wants to be told: in which form, under which label (none: the topic's name), how often at most."""
+    """How a client wants to be told: in which form, under which label (none: the topic's), how often at most."""
 
     form: Hashable
     label: str | None = None
@@ -43,7 +44,10 @@ class Joined:
 
 
 class Subscriptions:
-    """By name. A topic that is named itself goes by those terms, else by the first pattern that covers it."""
+    """By name. A topic that is named itself goes by those terms, else by the first pattern that covers it.
+
+    Of a log every event counts: it never goes by terms with a limit.
+    """
 
     def __init__(self) -> None:
         self._terms: dict[str, Terms] = {}
@@ -66,12 +70,13 @@ class Subscriptions:
     def patterns(self) -> list[str]:
         return [name for name in self._terms if is_pattern(name)]
 
-    def find(self, topic: str) -> tuple[str, Terms] | None:
+    def find(self, topic: Topic) -> tuple[str, Terms] | None:
         """Give the name that a topic is delivered under, and its terms."""
-        terms = self._terms.get(topic)
+        terms = self._terms.get(topic.name)
         if terms is not None:
-            return topic, terms
+            return topic.name, terms
         for name, terms in self._terms.items():
-            if is_pattern(name) and matches(name, topic):
+            fits = topic.mode is Mode.STATE or terms.limit is None
+            if fits and is_pattern(name) and matches(name, topic.name):
                 return name, terms
         return None

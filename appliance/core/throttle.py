@@ -5,6 +5,7 @@ Must not know what time it is: a clock and a way to be called later come in.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,27 +31,28 @@ class Throttle:
         self._clock = clock
         self._call_at = call_at
         self._due = 0.0
-        self._held: tuple[Topic, int, bytes] | None = None
+        self._waiting = False
         self._stopped = False
 
     def offer(self, topic: Topic, offset: int, frame: bytes) -> None:
         """Take a live event: pass it on when the time has come, else keep the newest until then."""
-        if self._held is not None:
-            self._held = (topic, offset, frame)
+        if self._waiting:
+            self._outbox.hold(topic, offset, frame)
         elif (now := self._clock()) >= self._due:
             self._due = now + self._pause
-            self._outbox.offer(topic, offset, frame)
+            self._outbox.renew(topic, offset, frame)
         else:
-            self._held = (topic, offset, frame)
-            self._call_at(self._due, self._release)
+            self._waiting = True
+            self._outbox.hold(topic, offset, frame)
+            self._call_at(self._due, partial(self._release, topic))
 
     def stop(self) -> None:
+        """Call nobody any more; what the outbox holds stays with it."""
         self._stopped = True
-        self._held = None
 
-    def _release(self) -> None:
-        if self._stopped or self._held is None:
+    def _release(self, topic: Topic) -> None:
+        if self._stopped:
             return
-        held, self._held = self._held, None
+        self._waiting = False
         self._due = self._clock() + self._pause
-        self._outbox.offer(*held)
+        self._outbox.release(topic)

@@ -17,7 +17,7 @@ ANY = "*"
 """Stands at the end of a pattern for any ending."""
 
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]*")
-_KEY = re.compile(r"[!-)+-~\u00a1-\U0010ffff]+")
+_KEY = re.compile(r"[!-)+-~\u00a1-\ud7ff\ue000-\U0010ffff]+")
 MOST_CHARACTERS = 200
 
 
@@ -66,7 +66,9 @@ class Aliases:
 
     def __init__(self, table: Mapping[str, Mapping[str, str]]) -> None:
         self._canonical = {
-            join(channel, alias): join(channel, key) for channel, keys in table.items() for alias, key in keys.items()
+            join(channel, alias): join(channel, key)
+            for channel, keys in table.items()
+            for alias, key in keys.items()
         }
 
     def canonical(self, name: str) -> str:

@@ -19,7 +19,7 @@ class Authenticate:
 
 @attrs.frozen(kw_only=True)
 class Subscribe:
-    """`names` are topics and patterns as the client wrote them; `label` is what it wants to see instead, if anything."""
+    """`names` are topics and patterns as the client wrote them; `label` is what it wants to see instead."""
 
     form: Hashable
     names: tuple[str, ...]
@@ -30,6 +30,8 @@ class Subscribe:
 
 @attrs.frozen(kw_only=True)
 class Unsubscribe:
+    """No `names`: all that was subscribed under `label`."""
+
     form: Hashable
     names: tuple[str, ...]
     label: str | None = None

@@ -10,7 +10,7 @@ Must not know sessions, hubs or sockets.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import msgspec
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from appliance.core.history import Topic
     from appliance.core.subscriptions import Joined
 
+MOST_NAMES = 1_000
+"""Topics and patterns that one message can name: what a client multiplies must not outgrow its message."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,7 +41,11 @@ class Form(enum.Enum):
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=240)]
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
-Choice = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_NAMES)]
+Choices = Annotated[
+    tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...],
+    msgspec.Meta(max_length=MOST_NAMES),
+]
 Limit = Annotated[float, msgspec.Meta(ge=0.001, le=1000)]
 
 
@@ -48,10 +55,10 @@ class _Position(msgspec.Struct):
 
 
 class _Params(msgspec.Struct):
-    symbols: tuple[Choice, ...] = ()
-    types: tuple[Choice, ...] = ()
-    severities: tuple[Choice, ...] = ()
-    markets: tuple[Choice, ...] = ()
+    symbols: Choices = ()
+    types: Choices = ()
+    severities: Choices = ()
+    markets: Choices = ()
 
 
 class _Auth(msgspec.Struct, tag="auth"):
@@ -63,15 +70,17 @@ class _Ping(msgspec.Struct, tag="ping"):
 
 
 class _Subscribe(msgspec.Struct, tag="subscribe"):
-    channels: tuple[Name, ...] | None = None
+    channels: Names | None = None
     channel: Name | None = None
     params: _Params = msgspec.field(default_factory=_Params)
     limit: Limit | None = None
-    recover: dict[Name, _Position] = msgspec.field(default_factory=dict)
+    recover: Annotated[dict[Name, _Position], msgspec.Meta(max_length=MOST_NAMES)] = msgspec.field(
+        default_factory=dict
+    )
 
 
 class _Unsubscribe(msgspec.Struct, tag="unsubscribe"):
-    channels: tuple[Name, ...] | None = None
+    channels: Names | None = None
     channel: Name | None = None
     params: _Params = msgspec.field(default_factory=_Params)
 
@@ -102,7 +111,8 @@ def parse(text: str | bytes) -> Command:
             return Subscribe(form=form, names=names, label=label, limit=message.limit, recover=recover)
         case _Unsubscribe():
             form, label, names = _names(message)
-            return Unsubscribe(form=form, names=names, label=label)
+            whole = form is Form.LIBRARY and message.params == _Params()
+            return Unsubscribe(form=form, names=() if whole else names, label=label)
         case _:
             return Ping()
 
@@ -110,8 +120,12 @@ def parse(text: str | bytes) -> Command:
 def _explain(text: str, error: msgspec.ValidationError) -> str:
     try:
         kind = _decode_anything(text).get("type")
-    except msgspec.ValidationError:
-        return f"A message is a JSON object with a `type`: {_TYPES}"
+    except msgspec.ValidationError as misfit:
+        return f"A message is a JSON object with a `type` ({_TYPES}): {misfit}"
+    except RecursionError:
+        return "The message is nested too deeply"
+    except msgspec.DecodeError as malformed:
+        return f"The message is not JSON: {malformed}"
     if not isinstance(kind, str):
         return f"The message has no `type`: {_TYPES}"
     if kind not in _TYPES.split(", "):
@@ -122,36 +136,47 @@ def _explain(text: str, error: msgspec.ValidationError) -> str:
 def _names(message: _Subscribe | _Unsubscribe) -> tuple[Form, str | None, tuple[str, ...]]:
     """Give the form, the label and the topics that a message names."""
     if (message.channels is None) == (message.channel is None):
-        raise RequestError(ErrorCode.INVALID_MESSAGE, "Name either a list `channels` or one `channel` with `params`")
+        raise RequestError(
+            ErrorCode.INVALID_MESSAGE, "Name either a list `channels` or one `channel` with `params`"
+        )
     if message.channels is not None:
         if not message.channels:
-            raise RequestError(ErrorCode.INVALID_MESSAGE, "`channels` is empty")
+            raise RequestError(ErrorCode.INVALID_MESSAGE, "`channels` is empty: name at least one")
         return Form.DOCUMENT, None, tuple(dict.fromkeys(message.channels))
     channel = message.channel or ""
-    return Form.LIBRARY, channel, _library_names(channel, message.params)
+    return Form.LIBRARY, channel, tuple(dict.fromkeys(_library_names(channel, message.params)))
 
 
-def _library_names(channel: str, params: _Params) -> tuple[str, ...]:
+def _library_names(channel: str, params: _Params) -> Iterable[str]:
     """Give the topics for what the library calls a channel; they do not overlap, so nothing comes twice."""
     match channel:
         case "prices":
             return _each("price", params.symbols)
         case "market_data":
             return _each("market", params.markets)
-        case "signals" if params.types and params.severities:
-            return tuple(f"signals:type:{kind}:severity:{grade}" for kind in params.types for grade in params.severities)
-        case "signals" if params.types:
-            return tuple(f"signals:type:{kind}" for kind in params.types)
-        case "signals" if params.severities:
-            return tuple(f"signals:severity:{grade}" for grade in params.severities)
         case "signals":
-            return ("signals:all",)
+            return _signals(params.types, params.severities)
+        case _ if ":" in channel:
+            return (channel,)
         case _:
-            return (channel,) if ":" in channel else _each(channel, params.symbols)
+            return _each(channel, params.symbols)
 
 
-def _each(channel: str, keys: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{channel}:{key}" for key in dict.fromkeys(keys)) if keys else (f"{channel}:*",)
+def _each(channel: str, keys: tuple[str, ...]) -> Iterable[str]:
+    return (f"{channel}:{key}" for key in keys or ("*",))
+
+
+def _signals(types: tuple[str, ...], severities: tuple[str, ...]) -> Iterable[str]:
+    if len(types) * len(severities) > MOST_NAMES:
+        raise RequestError(
+            ErrorCode.INVALID_MESSAGE,
+            f"{len(types)} types with {len(severities)} severities are over {MOST_NAMES} channels:"
+            " subscribe in several messages",
+        )
+    kinds = [f"type:{kind}" for kind in types]
+    grades = [f"severity:{grade}" for grade in severities]
+    both = [f"{kind}:{grade}" for kind in kinds for grade in grades]
+    return (f"signals:{key}" for key in both or kinds or grades or ("all",))
 
 
 # Events to texts: each of these gives a function that makes the text of one entry, with all that can be done
@@ -222,7 +247,9 @@ def _position(form: Form, reading: Joined) -> dict[str, Any]:
 
 def unsubscribed(form: Form, label: str | None, names: Iterable[str]) -> bytes:
     if form is Form.LIBRARY:
-        return _encode({"type": "unsubscription_success", "data": {"channel": label, "channels": list(names)}})
+        return _encode(
+            {"type": "unsubscription_success", "data": {"channel": label, "channels": list(names)}}
+        )
     return _encode({"type": "unsubscribed", "channels": list(names)})
 
 
@@ -234,7 +261,7 @@ def pong(form: Form, timestamp: str) -> bytes:
 
 @attrs.frozen(kw_only=True)
 class Complaint:
-    """What an error message says beside its code and text."""
+    """What an error message says beside its code and text. `label` is the channel that it is about."""
 
     timestamp: str
     label: str | None = None
@@ -251,8 +278,8 @@ def error(form: Form, code: ErrorCode, message: str, complaint: Complaint) -> by
         content["resume"] = {
             name: {"epoch": epoch, "offset": offset} for name, (epoch, offset) in complaint.resume.items()
         }
+    if complaint.label is not None:
+        content = {"channel": complaint.label, **content}
     if form is Form.DOCUMENT:
         return _encode({"type": "error", "error": content})
-    if complaint.label is None:
-        return _encode({"type": "error", "data": content})
-    return _encode({"type": "subscription_error", "data": {"channel": complaint.label, **content}})
+    return _encode({"type": "error" if complaint.label is None else "subscription_error", "data": content})

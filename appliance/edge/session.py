@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from appliance.access import credentials
 from appliance.access.principals import ANONYMOUS, Credential, Principal
 from appliance.core.buckets import Bucket
 from appliance.core.errors import ErrorCode, RequestError
-from appliance.core.outbox import MOST_BYTES
 from appliance.core.subscriptions import Joined, Terms
 from appliance.core.topics import is_pattern
 from appliance.core.topics import check as check_name
@@ -90,8 +90,8 @@ class Session:
         self._scope = trio.CancelScope()
         self._ending: tuple[int, str] | None = None
         self._told_status = False
-        self._lane = around.flusher.lane(socket, self._slow, burst=policy.limits.burst)
-        self._outbox = self._lane.outbox
+        self._stream = socket.stream
+        self._outbox = around.flusher.outbox(self._stream, self._slow, burst=policy.limits.burst)
         self._subscriber = Subscriber(
             around.hub,
             self._outbox,
@@ -110,14 +110,14 @@ class Session:
 
     @property
     def received(self) -> int:
-        return self._socket.received
+        return self._stream.received
 
     @property
     def sent(self) -> int:
-        return self._socket.sent
+        return self._stream.sent
 
     def ping(self) -> None:
-        self._socket.ping()
+        self._stream.push(framing.PING)
 
     def gone(self) -> None:
         self.end(GOING_AWAY, "no sign of life")
@@ -144,8 +144,7 @@ class Session:
             self._subscriber.leave()
             around.sessions.discard(self)
             code, reason = self._ending or (INTERNAL_ERROR, "internal error")
-            for frame in self._outbox.take(MOST_BYTES):
-                self._socket.push(frame)
+            self._stream.push(self._outbox.collect())
             try:
                 await self._socket.close(code, reason, within=_GOODBYE)
             finally:
@@ -155,8 +154,8 @@ class Session:
         """Write down what the session was."""
         traffic = self._around.traffic
         traffic.closed += 1
-        traffic.received_bytes += self._socket.received
-        traffic.sent_bytes += self._socket.sent
+        traffic.received_bytes += self._stream.received
+        traffic.sent_bytes += self._stream.sent
         log.info(
             "session closed",
             code=code,
@@ -166,15 +165,14 @@ class Session:
             events=self._outbox.taken,
             conflated=self._outbox.conflated,
             messages=self._count,
-            bytes_sent=self._socket.sent,
-            bytes_received=self._socket.received,
+            bytes_sent=self._stream.sent,
+            bytes_received=self._stream.received,
         )
 
     async def refuse(self, refusal: Refusal) -> None:
         """Tell a client that is not let in why, in its own words, and close."""
         self._complain(RequestError(refusal.code, refusal.message), retry_after=refusal.retry_after)
-        for frame in self._outbox.take(MOST_BYTES):
-            self._socket.push(frame)
+        self._stream.push(self._outbox.collect())
         await self._socket.close(TRY_LATER, f"{refusal.code} retry_after={refusal.retry_after:.1f}", within=_GOODBYE)
 
     async def _converse(self, log: Any) -> None:  # noqa: ANN401 - any structlog logger
@@ -228,7 +226,11 @@ class Session:
                 self._complain(error)
         # Who asks must also listen: answers of a client that does not are not gathered without end.
         if not self._outbox.open:
-            await self._socket.drained()
+            await self._drained()
+
+    async def _drained(self) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._stream.drained()
 
     def _pace(self) -> float:
         """Count a message against the session's rate: 0, or how long it is too early."""

@@ -5,7 +5,6 @@ The one module that knows trio-websocket.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,16 +26,15 @@ class Hangup(Exception):  # noqa: N818 - the end of a conversation is no error
 
 
 class _Wire(trio.abc.Stream):
-    """What trio-websocket writes to. It tells when a close frame has gone: nothing may be pushed behind it."""
+    """What trio-websocket writes to. Behind a close frame nothing may be pushed."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self.finished = False
         self.opening = trio.CancelScope()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if data and data[0] == framing.CLOSE:
-            self.finished = True
+            self._stream.mute()
         await self._stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -49,38 +47,16 @@ class _Wire(trio.abc.Stream):
         return data
 
     async def aclose(self) -> None:
-        self.finished = True
         self.opening.cancel()
         await self._stream.aclose()
 
 
 class Socket:
-    """An open WebSocket. A `Sink` for frames: `push` after the end takes everything and sends nothing."""
+    """An open WebSocket. Finished frames are pushed to its `stream`, which takes and forgets them after the end."""
 
-    def __init__(self, connection: trio_websocket.WebSocketConnection, stream: Stream, wire: _Wire) -> None:
+    def __init__(self, connection: trio_websocket.WebSocketConnection, stream: Stream) -> None:
         self._connection = connection
-        self._stream = stream
-        self._wire = wire
-
-    @property
-    def sent(self) -> int:
-        return self._stream.sent
-
-    @property
-    def received(self) -> int:
-        return self._stream.received
-
-    def push(self, data: bytes) -> bool:
-        if self._wire.finished:
-            return True
-        return self._stream.push(data)
-
-    def ping(self) -> None:
-        self.push(framing.PING)
-
-    async def drained(self) -> None:
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._stream.drained()
+        self.stream = stream
 
     async def receive(self) -> str | bytes:
         """Give the next message; `Hangup` when there will be none."""
@@ -94,7 +70,7 @@ class Socket:
         """Say goodbye and wait for the peer to do so, then close the connection whatever it does."""
         with trio.move_on_after(within):
             await self._connection.aclose(code, reason[:123])
-        self._stream.abort()
+        self.stream.abort()
 
 
 async def accept(
@@ -109,5 +85,5 @@ async def accept(
     with wire.opening:
         request = await trio_websocket.wrap_server_stream(nursery, wire, max_message_size=most_bytes)
         connection = await request.accept(subprotocol=subprotocol)
-        return Socket(connection, stream, wire)
+        return Socket(connection, stream)
     raise trio.BrokenResourceError("the upgrade failed")

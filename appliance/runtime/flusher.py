@@ -5,12 +5,13 @@ Must not know what the frames say, nor what a socket is: a `Sink` takes bytes.
 
 from __future__ import annotations
 
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+import attrs
 import trio
 
+from appliance.core import chain
 from appliance.core.histogram import Histogram
 from appliance.core.outbox import Lost, Outbox
 
@@ -44,16 +45,13 @@ class Sink(Protocol):
         """Bytes that the socket has accepted so far."""
 
 
-class Lane:
-    """An outbox on its way to a sink. `slow` is called when the client can no longer be served, with the reason."""
+@attrs.define(eq=False)
+class _Lane:
+    """Where an outbox leads. `slow` is told why its client can no longer be served."""
 
-    __slots__ = ("draining", "outbox", "sink", "slow")
-
-    def __init__(self, flusher: Flusher, sink: Sink, slow: Callable[[str], None], *, burst: int) -> None:
-        self.outbox = Outbox(partial(flusher.changed, self), burst=burst)
-        self.sink = sink
-        self.slow = slow
-        self.draining = False
+    sink: Sink
+    slow: Callable[[str], None]
+    draining: bool = False
 
 
 class Flusher:
@@ -61,23 +59,17 @@ class Flusher:
 
     def __init__(self, *, stalled: Callable[[], float]) -> None:
         self._stalled = stalled
-        self._dirty: list[Lane] = []
+        self._root = chain.root()
+        self._dirty: list[Outbox] = []
         self._parked: trio.Event | None = None
         self._oldest: float | None = None
         self._draining = 0
         self.latency = Histogram()
         self.deliveries = 0
 
-    def lane(self, sink: Sink, slow: Callable[[str], None], *, burst: int) -> Lane:
-        return Lane(self, sink, slow, burst=burst)
-
-    def changed(self, lane: Lane) -> None:
-        """From an outbox: there is something to write."""
-        self._dirty.append(lane)
-        if self._parked is not None:
-            self._parked.set()
-            self._parked = None
-            self._oldest = perf_counter()
+    def outbox(self, sink: Sink, slow: Callable[[str], None], *, burst: int) -> Outbox:
+        """Make an outbox that is written to `sink`."""
+        return Outbox(self._changed, self._root, burst=burst, owner=_Lane(sink, slow))
 
     async def settled(self) -> None:
         """Wait until every client has been handed all that it is owed: for a stop."""
@@ -94,40 +86,50 @@ class Flusher:
                 batch, self._dirty = self._dirty, []
                 since, self._oldest = self._oldest or perf_counter(), perf_counter()
                 written = await self._write(batch, nursery)
+                self._root.following = None  # what was sent need not be kept
                 self.deliveries += written
                 if written:
                     self.latency.observe(perf_counter() - since, written)
 
-    async def _write(self, batch: list[Lane], nursery: trio.Nursery) -> int:
+    def _changed(self, outbox: Outbox) -> None:
+        self._dirty.append(outbox)
+        if self._parked is not None:
+            self._parked.set()
+            self._parked = None
+            self._oldest = perf_counter()
+
+    async def _write(self, batch: list[Outbox], nursery: trio.Nursery) -> int:
         written = 0
         turn = perf_counter() + SLICE
-        for place, lane in enumerate(batch):
-            outbox = lane.outbox
-            if outbox.open and outbox.frames:
-                written += len(outbox.frames)
+        for place, outbox in enumerate(batch):
+            lane: _Lane = outbox.owner
+            if outbox.open:
+                before = outbox.taken
                 if not lane.sink.push(outbox.collect()):
                     outbox.shut()
+                written += outbox.taken - before
             if not outbox.open and not lane.draining:
                 lane.draining = True
                 self._draining += 1
-                nursery.start_soon(self._drain, lane)
+                nursery.start_soon(self._drain, outbox, lane)
             if not place % _LOOK and perf_counter() > turn:
                 await trio.lowlevel.checkpoint()
                 turn = perf_counter() + SLICE
         await trio.lowlevel.checkpoint()
         return written
 
-    async def _drain(self, lane: Lane) -> None:
+    async def _drain(self, outbox: Outbox, lane: _Lane) -> None:
         """Feed a client that has fallen behind, as fast as its socket takes it, until it is up to date."""
         try:
             while True:
                 await self._accepted(lane.sink)
-                frames = lane.outbox.take(_BUDGET)
-                if not frames:
+                before = outbox.taken
+                data = outbox.take(_BUDGET)
+                if not data:
                     break
-                self.deliveries += len(frames)
-                if not lane.sink.push(b"".join(frames)):
-                    lane.outbox.shut()
+                self.deliveries += outbox.taken - before
+                if not lane.sink.push(data):
+                    outbox.shut()
         except trio.TooSlowError:
             lane.slow(f"the socket accepted nothing for {self._stalled():g} s (limits.stalled)")
         except Lost as lost:

@@ -1,7 +1,8 @@
 """The hub: gives offsets, keeps histories and latest values, and fans events out to outboxes.
 
-All of it is synchronous: what one call does, no other task sees half done. So a snapshot and the stream behind it
-have nothing between them. Must not know sockets, tasks or wire protocols: how an event reads is a `Form`'s matter.
+All of it is synchronous: what one call does, no other task sees half done. So a snapshot and the stream
+behind it have nothing between them. Must not know sockets, tasks or wire protocols: how an event reads is a
+`Form`'s matter.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ import msgspec
 
 from appliance.core import topics
 from appliance.core.errors import ErrorCode, PublishError, RequestError
-from appliance.core.events import Entry, Event
 from appliance.core.history import Retention, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from appliance.api import Channel
+    from appliance.core.events import Entry, Event
 
-    Offer = Callable[[Topic, int, bytes], None]
+
+class Outlet(Protocol):
+    """Where a session's events go: its outbox, or a throttle in front of it."""
+
+    def offer(self, topic: Topic, offset: int, frame: bytes) -> None: ...
 
 
 class Form(Protocol):
@@ -43,11 +48,11 @@ class Newcomers(Protocol):
 class Audience:
     """All sessions that read one topic in the same words: each entry is rendered once for them."""
 
-    __slots__ = ("_frame", "_gap", "_newest", "_rendered", "offers", "topic")
+    __slots__ = ("_frame", "_gap", "_newest", "_rendered", "outlets", "topic")
 
     def __init__(self, topic: Topic, form: Form, label: str, *, conflated: bool) -> None:
         self.topic = topic
-        self.offers: dict[Hashable, Offer] = {}
+        self.outlets: dict[Hashable, Outlet] = {}
         self._frame = form.update(topic, label)
         self._gap = None if conflated else form.gap(topic, label)
         self._newest: Entry | None = None
@@ -120,15 +125,16 @@ class Hub:
         """Give an event its place in each of its topics, and to every outbox that is owed it."""
         family = self._families[event.channel]
         body = self._body(event)
-        for key in dict.fromkeys(family.channel.route(event, family.settings)):
-            line = family.lines.get(key) or self._line(family, key)
+        keys = dict.fromkeys(family.channel.route(event, family.settings))
+        # All its topics are found before it enters the first: an event that one cannot take is in none.
+        for line in [family.lines.get(key) or self._line(family, key) for key in keys]:
             topic = line.topic
             entry = topic.append(body, at=event.at, received=received)
             offset = entry.offset
             for audience in line.audiences.values():
                 frame = audience.frame(entry)
-                for offer in audience.offers.values():
-                    offer(topic, offset, frame)
+                for outlet in audience.outlets.values():
+                    outlet.offer(topic, offset, frame)
         self.events += 1
 
     def topic(self, name: str) -> Topic:
@@ -157,7 +163,7 @@ class Hub:
         return any(f"{name}:".startswith(stem) or stem.startswith(f"{name}:") for name in self._families)
 
     def join(
-        self, topic: Topic, reader: Hashable, offer: Offer, *, form: Form, label: str, conflated: bool
+        self, topic: Topic, reader: Hashable, outlet: Outlet, *, form: Form, label: str, conflated: bool
     ) -> Audience:
         """Deliver a topic's events to a reader from now on."""
         audiences = self._find(topic).audiences
@@ -165,12 +171,12 @@ class Hub:
         audience = audiences.get(words)
         if audience is None:
             audience = audiences[words] = Audience(topic, form, label, conflated=conflated)
-        audience.offers[reader] = offer
+        audience.outlets[reader] = outlet
         return audience
 
     def leave(self, audience: Audience, reader: Hashable) -> None:
-        del audience.offers[reader]
-        if not audience.offers:
+        del audience.outlets[reader]
+        if not audience.outlets:
             audiences = self._find(audience.topic).audiences
             for words in [words for words, other in audiences.items() if other is audience]:
                 del audiences[words]

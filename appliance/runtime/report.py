@@ -5,7 +5,7 @@ Must not know how either is sent.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,7 @@ class Report:
 
 def timestamp(moment: float) -> str:
     """Write a time as RFC 3339, in UTC."""
-    at = datetime.datetime.fromtimestamp(moment, datetime.UTC)
+    at = dt.datetime.fromtimestamp(moment, dt.UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

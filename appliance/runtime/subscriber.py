@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from appliance.core.history import Position, Topic
     from appliance.core.outbox import Outbox
-    from appliance.runtime.hub import Audience, Form, Hub
+    from appliance.runtime.hub import Audience, Form, Hub, Outlet
 
 
 class Subscriber:
@@ -43,6 +43,7 @@ class Subscriber:
         self._subscriptions = Subscriptions()
         self._joined: dict[Topic, tuple[Terms, Audience]] = {}
         self._throttles: dict[Topic, Throttle] = {}
+        self._starts: dict[Topic, int] = {}
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -64,6 +65,8 @@ class Subscriber:
         else:
             raise RequestError(ErrorCode.INVALID_CHANNEL, f"Channel {name!r} does not exist")
         if terms.limit is not None and (logs := [topic for topic in found if topic.mode is Mode.LOG]):
+            for topic in logs:
+                self._hub.release(topic)
             raise RequestError(
                 ErrorCode.INVALID_MESSAGE,
                 f"limit is for state channels: every event of {logs[0].name!r} counts",
@@ -71,11 +74,19 @@ class Subscriber:
         self._subscriptions.add(name, terms)
         if topics.is_pattern(name):
             self._hub.watch(self)
-        return [self._read(topic, recover.get(topic.name)) for topic in found]
+        joined = [self._read(topic, recover.get(topic.name)) for topic in found]
+        for reading in joined:
+            self._starts[reading.topic] = min(reading.after, self._starts.get(reading.topic, reading.after))
+        return joined
 
     def catch_up(self, joined: Joined) -> None:
-        """Send what a topic already holds beyond the position that the client begins at."""
-        self._outbox.replay(joined.topic, joined.after)
+        """Send what a topic already holds beyond the position that the client begins at.
+
+        Once, however many of the names that a client has asked for together cover the topic.
+        """
+        after = self._starts.pop(joined.topic, None)
+        if after is not None:
+            self._outbox.replay(joined.topic, after)
 
     def unsubscribe(self, name: str) -> bool:
         """Forget a name; topics that another name of the session covers go on under that."""
@@ -84,7 +95,7 @@ class Subscriber:
         if not self._subscriptions.patterns():
             self._hub.unwatch(self)
         for topic in [topic for topic in self._joined if topics.matches(name, topic.name)]:
-            if self._subscriptions.find(topic.name) is None:
+            if self._subscriptions.find(topic) is None:
                 self._stop(topic)
             else:
                 self._read(topic, None)
@@ -98,12 +109,11 @@ class Subscriber:
 
     def appeared(self, topic: Topic) -> None:
         """From the hub: a topic came into being."""
-        found = self._subscriptions.find(topic.name) if self._may_read(topic.name) else None
-        if found is not None and (topic.mode is Mode.STATE or found[1].limit is None):
+        if self._may_read(topic.name) and self._subscriptions.find(topic) is not None:
             self._newcomer(self._read(topic, None))
 
     def _read(self, topic: Topic, position: Position | None) -> Joined:
-        found = self._subscriptions.find(topic.name)
+        found = self._subscriptions.find(topic)
         assert found is not None  # noqa: S101 - callers have looked
         name, terms = found
         before = self._joined[topic][0] if topic in self._joined else None
@@ -111,6 +121,7 @@ class Subscriber:
         if before != terms:
             if before is not None:
                 self._part(topic)
+                self._outbox.release(topic)
             self._join(topic, terms, label)
         pattern = name if topics.is_pattern(name) else None
         resumption, after = None, topic.last
@@ -118,7 +129,7 @@ class Subscriber:
             resumption = topic.resume(position)
             after = resumption.after
         elif (before is None or before.label != terms.label) and topic.mode is Mode.STATE:
-            after = topic.last - 1
+            after = max(0, topic.last - 1)
         return Joined(
             topic=topic,
             label=label,
@@ -130,14 +141,13 @@ class Subscriber:
         )
 
     def _join(self, topic: Topic, terms: Terms, label: str) -> None:
-        offer = self._outbox.offer
+        outlet: Outlet = self._outbox
         if terms.limit is not None:
-            throttle = Throttle(self._outbox, terms.limit, clock=self._clock, call_at=self._call_at)
+            outlet = throttle = Throttle(self._outbox, terms.limit, clock=self._clock, call_at=self._call_at)
             self._throttles[topic] = throttle
-            offer = throttle.offer
         form: Form = terms.form  # type: ignore[assignment]
         audience = self._hub.join(
-            topic, self, offer, form=form, label=label, conflated=terms.limit is not None
+            topic, self, outlet, form=form, label=label, conflated=terms.limit is not None
         )
         self._outbox.follow(audience)
         self._joined[topic] = terms, audience
@@ -151,5 +161,6 @@ class Subscriber:
 
     def _stop(self, topic: Topic) -> None:
         self._part(topic)
+        self._starts.pop(topic, None)
         self._outbox.forget(topic)
         self._hub.release(topic)

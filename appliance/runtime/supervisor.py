@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import structlog
 import trio
 
 from appliance.core.backoff import Backoff
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from appliance.runtime.status import Health
-
-_log = structlog.get_logger()
-
 
 @attrs.frozen
 class Producer:
@@ -63,18 +59,18 @@ async def _attempt(producer: Producer) -> None:
     health = producer.health
     try:
         await producer.produce()
-    except* Exception as group:
+    except* (Exception, SystemExit) as group:
         # Whatever a plugin raises stays its own trouble; cancellation is no Exception and passes.
         errors = _leaves(group)
         health.last_error = f"{type(errors[0]).__name__}: {errors[0]}"
-        producer.log.error("producer failed", error=health.last_error, exc_info=group)
+        producer.log.exception("producer failed", error=health.last_error, exc_info=group)
     else:
         health.last_error = "the producer returned"
         producer.log.error("producer returned", remedy="produce must run until it is cancelled")
     health.errors += 1
 
 
-def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     found: list[BaseException] = []
     for error in group.exceptions:
         found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]

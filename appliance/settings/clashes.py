@@ -25,7 +25,7 @@ def clashes(table: Mapping[str, Any]) -> Iterator[Problem]:
         if one in tls and other not in tls:
             yield (
                 ("tls", one),
-                f"needs `{other}` beside it; give both, or neither for a self-signed certificate",
+                f"needs `{other}` beside it; give both, or neither for a self-signed one",
             )
 
 

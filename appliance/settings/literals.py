@@ -6,12 +6,10 @@ Must not know which setting the text is for: `Bare` text waits until the type is
 from __future__ import annotations
 
 import datetime as dt
-import json
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from appliance.settings import paths
 
 
 class Bare(str):
@@ -50,13 +48,7 @@ def written(value: Any) -> str:  # noqa: ANN401 - any TOML value
         case list() | tuple():
             return f"[{', '.join(written(item) for item in value)}]"
         case dict():
-            return _table(value)
+            pairs = (f"{paths.joined('', key)} = {written(item)}" for key, item in value.items())
+            return f"{{ {', '.join(pairs)} }}" if value else "{}"
         case _:
-            return json.dumps(str(value), ensure_ascii=False)
-
-
-def _table(value: Mapping[str, Any]) -> str:
-    pairs = (
-        f"{json.dumps(key) if not key.isidentifier() else key} = {written(v)}" for key, v in value.items()
-    )
-    return f"{{ {', '.join(pairs)} }}" if value else "{}"
+            return paths.quoted(str(value))

@@ -32,10 +32,8 @@ _PLACE = re.compile(
 _REMEDIES = (
     ("Invalid value", 'text stands in quotes, times and sizes too: "30s"; true and false in small letters'),
     ("Invalid statement", "a line is `key = value`, `[table]` or a # comment"),
-    (
-        "Expected '=' after",
-        "a line is `key = value`; a key with other signs than A-Z a-z 0-9 _ - stands in quotes",
-    ),
+    ("Invalid initial character", "a key is A-Z a-z 0-9 _ - or in quotes; a table in { } stands on one line"),
+    ("Expected '=' after", "a line is `key = value`; a key that is not all A-Z a-z 0-9 _ - stands in quotes"),
     ("Cannot overwrite", "a key stands only once in its table"),
     ("Cannot declare", "a table stands only once; the items of a list of tables are [[table]]"),
     ("Unclosed array", "close the list with ]"),

@@ -29,9 +29,14 @@ def joined(path: str, *steps: Step) -> str:
         if isinstance(step, int):
             path = f"{path}[{step}]"
         else:
-            key = step if _BARE.fullmatch(step) else json.dumps(step, ensure_ascii=False)
+            key = step if _BARE.fullmatch(step) else quoted(step)
             path = f"{path}.{key}" if path else key
     return path
+
+
+def quoted(text: str) -> str:
+    """The text as a basic string of TOML, which JSON writes but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def split(path: str) -> tuple[Step, ...]:

@@ -117,17 +117,21 @@ class _Reader:
         table, problems = self._with_secrets(value, cls)
         attributes = schema.attributes(cls)
         rest = schema.rest(cls)
-        known = [*attributes, *(key for key in schema.secret_files(cls) if key not in attributes)]
+        files = schema.secret_files(cls)
+        known = [*attributes, *(key for key in files if key not in attributes)]
         others = {key: item for key, item in table.items() if key not in known}
         if not rest:
             problems += [((key,), words.unknown_key(key, known)) for key in others]
+        given = {files.get(key, key) for key in value}
         for key, attribute in attributes.items():
-            if attribute.default is attrs.NOTHING and not {key, f"{key}_file"} & value.keys():
+            if attribute.default is attrs.NOTHING and key not in given:
                 problems.append(((key,), f"is required: {words.kind_text(attribute.type)}"))
         values: dict[str, Any] = {rest.alias or rest.name: others} if rest else {}
-        for key in attributes.keys() & table.keys():
+        for key, attribute in attributes.items():
+            if key not in table:
+                continue
             try:
-                values[key] = self.converter.structure(table[key], attributes[key].type or Any)
+                values[key] = self.converter.structure(table[key], attribute.type or Any)
             except Wrong as wrong:
                 problems += _below(key, wrong)
         problems += _refusals(cls, values, table)
@@ -181,12 +185,15 @@ def _below(step: Step, wrong: Wrong) -> list[Problem]:
 def _refusals(cls: Any, values: Mapping[str, Any], table: Mapping[str, Any]) -> list[Problem]:  # noqa: ANN401 - an attrs class
     """What the validators say, each by itself: attrs alone would stop at the first."""
     attributes = schema.attributes(cls)
-    fixed = {key: a.default for key, a in attributes.items() if not isinstance(a.default, attrs.Factory)}  # type: ignore[arg-type]
-    instance = SimpleNamespace(**{**fixed, **values})
+    instance = SimpleNamespace()
+    for key, attribute in attributes.items():
+        if key in values:
+            setattr(instance, attribute.name, values[key])
+        elif key not in table and not _is_made(attribute.default):
+            setattr(instance, attribute.name, attribute.default)
     problems: list[Problem] = []
-    for key in attributes.keys() & values.keys():
-        attribute = attributes[key]
-        if not attribute.validator or attribute.converter is not None:
+    for key, attribute in attributes.items():
+        if key not in values or not attribute.validator or attribute.converter is not None:
             continue
         try:
             attribute.validator(instance, attribute, values[key])
@@ -194,9 +201,14 @@ def _refusals(cls: Any, values: Mapping[str, Any], table: Mapping[str, Any]) -> 
             # It asks for more of the instance than there is yet; it runs again when that is made.
             continue
         except Exception as error:  # noqa: BLE001 - a plugin's validator may raise anything
-            refusal = words.refusal(error, table[key], attribute.type)
+            refusal = words.refusal(error, spelled(table[key]), attribute.type)
             problems.append(((key,), _without_secrets(refusal, (values[key],))))
     return problems
+
+
+def _is_made(default: object) -> bool:
+    """Whether there is no default, or one that each instance makes anew."""
+    return default is attrs.NOTHING or isinstance(default, attrs.Factory)  # type: ignore[arg-type]
 
 
 def _made(cls: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an attrs class

@@ -4,8 +4,6 @@ Must not know where values come from: files, environment and command line are re
 Every attribute is made by `setting(default, doc, *validators)`; `reloads=True` marks what SIGHUP may change.
 """
 
-# ruff: noqa: RUF009 - `setting` makes a field of attrs, not a default
-
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 - the reader resolves these annotations when it runs
@@ -120,7 +118,7 @@ class LimitSettings:
     keep_alive: Seconds = setting(60.0, "How long an HTTP connection may idle between requests", gt(0))
     event_bytes: Bytes = setting(262_144, "Largest event that a channel may publish", ge(1024))
     topics: int = setting(10_000, "Most topics of one channel", ge(1))
-    burst: int = setting(256, "Most frames joined into one write to a client", ge(1))
+    burst: Bytes = setting(262_144, "Most bytes joined into one write to a client", ge(4096))
     stalled: Seconds = setting(
         60.0, "How long a client's socket may accept nothing before it is closed", gt(0), reloads=True
     )

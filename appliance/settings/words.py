@@ -93,7 +93,7 @@ def value_text(value: Any, kind: Any) -> str:  # noqa: ANN401 - any attribute's 
     quantity = schema.present(kind)
     if quantity is Seconds:
         return written(quantities.time_text(value))
-    return written(quantities.size_text(value)) if quantity is Bytes else written(value)
+    return written(quantities.size_text(int(value))) if quantity is Bytes else written(value)
 
 
 def _may_quote(kind: Any) -> bool:  # noqa: ANN401 - any annotation

@@ -92,6 +92,16 @@ def test_a_missing_python_is_named_with_the_remedy(machine: Machine, python: str
     assert "make PYTHON=" in said
 
 
+def test_a_python_without_environments_gets_its_package(machine: Machine) -> None:
+    machine.install("python3", 'case "$2" in *ensurepip*) exit 1 ;; *print*) echo python3.11-venv ;; esac')
+    machine.install("dirname", 'echo "${1%/*}"')
+    machine.install("id", "echo 1000")
+    machine.record("apt-get")
+    code, said = machine.run("packaging/make-venv", str(machine.folder / "venv"))
+    assert code == 1
+    assert said.splitlines()[-1].strip() == "sudo apt-get install python3.11-venv"
+
+
 @pytest.mark.parametrize("node", ["v18.19.0", "v9.0.0", None])
 def test_a_missing_node_is_named(machine: Machine, node: str | None) -> None:
     if node is not None:

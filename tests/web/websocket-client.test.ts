@@ -5,10 +5,16 @@ import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import { WebSocket } from "ws";
 
 import { CryptoIntelWebSocket, type Options, type OptionsWithUrl } from "../../appliance/web/src/websocket-client.ts";
+import { Clock } from "./clock.ts";
 import { Server } from "./server.ts";
+
+function unexpected(): never {
+  assert.fail("nobody should have called this");
+}
 
 let server: Server;
 let clients: CryptoIntelWebSocket[];
+let clock: Clock | undefined;
 
 beforeEach(async () => {
   server = await Server.start();
@@ -17,10 +23,16 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const client of clients) client.disconnect();
-  mock.timers.reset();
-  mock.restoreAll();
   await server.stop();
+  clock?.restore();
+  clock = undefined;
+  mock.restoreAll();
 });
+
+/** From here on time passes only as the test says. */
+function stopClock(): void {
+  clock = new Clock();
+}
 
 function twoArguments(options: Options = {}): CryptoIntelWebSocket {
   const client = new CryptoIntelWebSocket(server.url, { WebSocket, ...options });
@@ -56,7 +68,7 @@ function signal(offset: number, channel = "signals:high") {
 describe("the two constructors", () => {
   test("with two arguments the token is the first message", async () => {
     const client = twoArguments({ token: "secret" });
-    client.subscribe(["price:bitcoin"], assert.fail);
+    client.subscribe(["price:bitcoin"], unexpected);
     client.connect();
     const peer = await server.peer();
     assert.equal(peer.path, "/ws");
@@ -74,15 +86,16 @@ describe("the two constructors", () => {
   });
 
   test("without a token nothing is said of one", async () => {
-    twoArguments().connect();
+    const client = twoArguments();
+    await client.connect();
     const peer = await server.peer();
-    clients[0]?.send("{}");
+    client.send("{}");
     assert.equal(peer.path, "/ws");
     assert.deepEqual(await peer.next(), {});
   });
 
   test("a token's function is asked for each connection", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     let number = 0;
     const client = twoArguments({ token: () => `token ${(number += 1)}` });
     client.connect();
@@ -91,7 +104,7 @@ describe("the two constructors", () => {
     const scheduled = event(client, "reconnect_scheduled");
     peer.close(1008, "EXPIRED_TOKEN");
     await scheduled;
-    mock.timers.tick(30_000);
+    clock?.advance(30_000);
     assert.deepEqual(await (await server.peer()).next(), { type: "auth", token: "token 2" });
   });
 
@@ -145,6 +158,22 @@ describe("subscribing", () => {
     assert.deepEqual(seen, ["signal_1", "signal_2", "signal_3"]);
   });
 
+  test("later on an open connection gives a callback the newest value that is there, after `subscribe` is done", async () => {
+    const client = twoArguments();
+    client.subscribe(["price:BTC"], () => undefined);
+    client.connect();
+    (await server.peer()).say(
+      subscribed("price:BTC", 41, { mode: "state" }),
+      { type: "price_update", channel: "price:BTC", offset: 41, data: { price: 7 } },
+      { type: "pong" },
+    );
+    await event(client, "pong");
+    let returned = false;
+    const called = new Promise((resolve) => client.subscribe("price:BTC", (data) => resolve([data, returned])));
+    returned = true;
+    assert.deepEqual(await called, [{ price: 7 }, true]);
+  });
+
   test("a throwing callback is reported and stops nobody", async () => {
     const client = twoArguments();
     const seen: unknown[] = [];
@@ -173,7 +202,7 @@ describe("subscribing", () => {
   test("unsubscribing says so once nobody is left, and no callback hears more", async () => {
     const client = twoArguments();
     const other = () => undefined;
-    client.subscribe(["signals:high"], assert.fail);
+    client.subscribe(["signals:high"], unexpected);
     client.subscribe(["signals:high"], other);
     await client.connect();
     const peer = await server.peer();
@@ -188,7 +217,7 @@ describe("subscribing", () => {
   });
 
   test("by one channel with parameters keeps the older library's form, also after a break", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     const client = oneObject();
     const asked = { type: "subscribe", channel: "prices", params: { symbols: ["BTC"], exchanges: [] } };
     client.subscribePrices(["BTC"]);
@@ -196,14 +225,20 @@ describe("subscribing", () => {
     client.connect();
     const peer = await server.peer();
     assert.deepEqual(await peer.next(), asked);
-    peer.say({ type: "price_update", data: { symbol: "BTC" } });
+    peer.say(
+      {
+        type: "subscription_success",
+        data: { channel: "prices", channels: [{ channel: "price:BTC", mode: "state", epoch: "p", offset: 7 }] },
+      },
+      { type: "price_update", channel: "prices", topic: "price:BTC", offset: 8, data: { symbol: "BTC" } },
+    );
     assert.deepEqual(await price, { symbol: "BTC" });
     const scheduled = event(client, "reconnect_scheduled");
     peer.cut();
     await scheduled;
-    mock.timers.tick(30_000);
+    clock?.advance(30_000);
     const next = await server.peer();
-    assert.deepEqual(await next.next(), asked);
+    assert.deepEqual(await next.next(), { ...asked, recover: { "price:BTC": { epoch: "p", offset: 8 } } });
     client.unsubscribe("prices");
     assert.deepEqual(await next.next(), { type: "unsubscribe", channel: "prices" });
   });
@@ -223,7 +258,7 @@ describe("subscribing", () => {
   });
 
   test("what was refused for now is asked for again after the hint, what was answered is not", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     const client = twoArguments();
     client.on("error", () => undefined);
     client.subscribe(["price:BTC"], () => undefined);
@@ -234,9 +269,9 @@ describe("subscribing", () => {
     await peer.next();
     peer.say(subscribed("price:BTC", 0), { type: "error", error: { code: "RATE_LIMITED", message: "Slower", retry_after: 2 } });
     await event(client, "server_error");
-    mock.timers.tick(1_999);
+    clock?.advance(1_999);
     assert.equal(peer.unread, 0);
-    mock.timers.tick(201);
+    clock?.advance(201);
     assert.deepEqual(await peer.next(), { type: "subscribe", channels: ["price:*"], limit: 1 });
   });
 });
@@ -292,7 +327,7 @@ describe("messages", () => {
 
 describe("connecting again", () => {
   test("asks for what was missed, from where the client stands", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     const client = twoArguments();
     const seen: unknown[] = [];
     client.subscribe(["signals:high", "price:*"], (data) => seen.push(data));
@@ -317,7 +352,7 @@ describe("connecting again", () => {
     await scheduled;
     assert.equal(client.getConnectionState().reconnecting, true);
     const reconnected = event(client, "reconnected");
-    mock.timers.tick(1_000);
+    clock?.advance(1_000);
     const next = await server.peer();
     assert.deepEqual(await next.next(), {
       type: "subscribe",
@@ -331,7 +366,7 @@ describe("connecting again", () => {
   });
 
   test("after the server started anew, its new offsets are heard", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     const client = twoArguments();
     const seen: unknown[] = [];
     client.subscribe(["signals:high"], (data) => seen.push(data));
@@ -343,7 +378,7 @@ describe("connecting again", () => {
     peer.close(1012, "SERVER_RESTART retry_after=3.2");
     const { delay } = (await scheduled) as { delay: number };
     assert.ok(delay >= 3_200 && delay <= 3_520, String(delay));
-    mock.timers.tick(delay);
+    clock?.advance(delay);
     const next = await server.peer();
     next.say(subscribed("signals:high", 0, { epoch: "e2", recovered: false }), signal(1), { type: "pong" });
     await event(client, "pong");
@@ -351,7 +386,7 @@ describe("connecting again", () => {
   });
 
   test("waits ever longer, up to the most attempts", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     mock.method(Math, "random", () => 0);
     const client = twoArguments({ reconnectDelay: 1_000, maxReconnectAttempts: 7 });
     client.on("error", () => undefined);
@@ -360,7 +395,7 @@ describe("connecting again", () => {
     const failed = event(client, "reconnect_failed");
     client.on("reconnect_scheduled", ({ delay }) => {
       delays.push(delay);
-      queueMicrotask(() => mock.timers.tick(delay));
+      queueMicrotask(() => clock?.advance(delay));
     });
     await assert.rejects(client.connect(), /closed before it was open/);
     assert.deepEqual(await failed, { attempts: 7, reason: "attempts" });
@@ -370,7 +405,7 @@ describe("connecting again", () => {
   });
 
   test("a server that accepts and closes is not met with a first wait each time", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     mock.method(Math, "random", () => 0);
     const client = twoArguments();
     client.on("error", () => undefined);
@@ -383,7 +418,7 @@ describe("connecting again", () => {
       peer.close(1013, "CONNECTION_FULL");
       const { delay } = (await scheduled) as { delay: number };
       delays.push(delay);
-      mock.timers.tick(delay);
+      clock?.advance(delay);
     }
     assert.deepEqual(delays, [1_000, 2_000, 4_000]);
     const served = await server.peer();
@@ -393,7 +428,7 @@ describe("connecting again", () => {
   });
 
   test("waits as long as an error before the close asked for", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     const client = twoArguments();
     client.on("error", () => undefined);
     client.connect();
@@ -405,26 +440,26 @@ describe("connecting again", () => {
     assert.ok(delay >= 60_000, String(delay));
   });
 
-  for (const [code, why] of [
-    [1008, "the credentials were refused"],
-    [1000, "the server ended it"],
+  for (const [code, reason, why] of [
+    [1008, "INVALID_TOKEN", "the credentials were refused"],
+    [1000, "done", "the server ended it"],
   ] as const) {
     test(`is left when ${why}`, async () => {
-      mock.timers.enable({ apis: ["setTimeout"] });
+      stopClock();
       const client = twoArguments({ token: "wrong" });
       client.connect();
       const peer = await server.peer();
       const disconnected = event(client, "disconnected");
-      peer.close(code, "said why");
-      assert.deepEqual(await disconnected, { code, reason: "said why" });
-      mock.timers.tick(60_000);
+      peer.close(code, reason);
+      assert.deepEqual(await disconnected, { code, reason });
+      clock?.advance(60_000);
       assert.equal(client.getConnectionState().connecting, false);
       assert.equal(server.unmet, 0);
     });
   }
 
   test("is left when switched off, and after disconnect", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     const off = twoArguments({ autoReconnect: false });
     off.connect();
     const disconnected = event(off, "disconnected");
@@ -436,12 +471,22 @@ describe("connecting again", () => {
     (await server.peer()).cut();
     await scheduled;
     client.disconnect();
-    mock.timers.tick(60_000);
+    clock?.advance(60_000);
     for (const one of [off, client]) assert.equal(one.getConnectionState().connecting, false);
   });
 
+  test("is not left by a client that was only too slow", async () => {
+    stopClock();
+    const client = twoArguments({ token: "right" });
+    client.connect();
+    const peer = await server.peer();
+    const scheduled = event(client, "reconnect_scheduled");
+    peer.close(1008, "SLOW_CLIENT");
+    await scheduled;
+  });
+
   test("by hand does not wait, and resumes", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    stopClock();
     const client = twoArguments();
     client.subscribe(["signals:high"], () => undefined);
     client.connect();
@@ -474,29 +519,29 @@ describe("connecting again", () => {
 
 describe("the heartbeat", () => {
   test("pings, and takes a connection that stays silent for broken", async () => {
-    mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+    stopClock();
     const client = twoArguments();
     await client.connect();
     const peer = await server.peer();
-    mock.timers.tick(30_000);
+    clock?.advance(30_000);
     assert.deepEqual(await peer.next(), { type: "ping" });
     peer.say({ type: "pong" });
     await event(client, "pong");
     assert.ok(client.getStats().connectionState.lastPongTime);
-    mock.timers.tick(30_000);
+    clock?.advance(30_000);
     assert.deepEqual(await peer.next(), { type: "ping" });
     const disconnected = event(client, "disconnected");
     const scheduled = event(client, "reconnect_scheduled");
-    mock.timers.tick(30_000);
+    clock?.advance(30_000);
     assert.deepEqual(await disconnected, { code: 1006, reason: "No answer to a ping" });
     await scheduled;
   });
 
   test("can be switched off", async () => {
-    mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+    stopClock();
     const client = twoArguments({ heartbeatInterval: 0 });
     await client.connect();
-    mock.timers.tick(120_000);
+    clock?.advance(120_000);
     assert.equal(client.getConnectionState().connected, true);
   });
 });
@@ -513,10 +558,11 @@ test("the built file stands alone and exports the class under both names", async
 test("a process may leave the promise of a failed connection alone", async () => {
   const { spawn } = await import("node:child_process");
   const built = new URL("../../static/websocket-client.js", import.meta.url);
+  const { url } = server;
   await server.stop();
   const program = `
     import { CryptoIntelWebSocket } from ${JSON.stringify(String(built))};
-    new CryptoIntelWebSocket(${JSON.stringify("ws://127.0.0.1:9/ws")}, { autoReconnect: false }).connect();`;
+    new CryptoIntelWebSocket(${JSON.stringify(url)}, { autoReconnect: false }).connect();`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: "ignore" });
   const [code] = (await once(child, "exit")) as [number];
   assert.equal(code, 0);

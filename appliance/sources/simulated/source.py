@@ -7,6 +7,7 @@ them may fail and start again: whoever is the first to need a tick makes it, and
 from __future__ import annotations
 
 import collections
+import math
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from appliance.api import Feed
 
 _KEPT = 64  # ticks that a channel may miss while its producer is being restarted
+_EARLY = 0.1  # part of an interval: the producers' beats are that close, but none is exactly the first
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 
 
@@ -57,8 +59,7 @@ class Simulated:
     _settings: SimulatedSettings
     _clock: Callable[[], float] = time.time
     _tape: Tape | None = attrs.field(default=None, init=False)
-    _began: float = attrs.field(default=0.0, init=False)
-    _beat: int = attrs.field(default=-1, init=False)
+    _due: float = attrs.field(default=-math.inf, init=False)
     _ticks: collections.deque[Tick] = attrs.field(factory=lambda: collections.deque(maxlen=_KEPT), init=False)
     _given: dict[str, int] = attrs.field(factory=dict, init=False)
 
@@ -85,7 +86,6 @@ class Simulated:
     def _opened(self) -> Tape:
         if self._tape is None:
             settings = self._settings
-            self._began = trio.current_time()
             self._tape = Tape(
                 seed=settings.seed,
                 symbols=settings.symbols,
@@ -95,8 +95,8 @@ class Simulated:
         return self._tape
 
     def _tick_if_due(self) -> None:
-        """One tick a beat, whoever asks first. Askers up to half a beat apart belong to the same beat."""
-        beat = round((trio.current_time() - self._began) / self._settings.interval)
-        if beat > self._beat:
-            self._beat = beat
+        """One tick an interval, whoever asks first; those that were missed are skipped."""
+        now, interval = trio.current_time(), self._settings.interval
+        if now >= self._due - _EARLY * interval:
+            self._due = (self._due if now < self._due + interval else now) + interval
             self._ticks.append(self._opened().step(self._clock()))

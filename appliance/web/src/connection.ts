@@ -8,7 +8,8 @@ import type { ConnectionState, Events, Socket, SocketClass } from "./options.ts"
 
 const NORMAL = 1000;
 const ABNORMAL = 1006;
-const REFUSED = 1008;
+const POLICY_VIOLATION = 1008;
+const REFUSALS = /^(?:INVALID_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED)\b/;
 
 /** Whom the connection tells what happens to it. */
 export interface Owner {
@@ -158,7 +159,8 @@ export class Connection {
     this.#owner.closed(code, reason);
     // Whom it was told may have connected again already.
     if (this.#socket !== undefined || !this.autoReconnect || code === NORMAL) return;
-    if (code === REFUSED && !this.#plan.credentialsChange) this.#giveUp("credentials");
+    const refused = code === POLICY_VIOLATION && REFUSALS.test(reason);
+    if (refused && !this.#plan.credentialsChange) this.#giveUp("credentials");
     else if (this.attempts >= this.#plan.mostAttempts) this.#giveUp("attempts");
     else this.#openLater(hint);
   }

@@ -45,6 +45,8 @@ export interface ClientError {
   readonly message: string;
   /** Of a `server_error`: its code, as `INVALID_CHANNEL`. */
   readonly code?: string;
+  /** Of a `server_error`: the channel that it is about, where it is about one. */
+  readonly channel?: string;
   /** What was thrown, where something was. */
   readonly error?: unknown;
 }

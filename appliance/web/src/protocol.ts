@@ -16,21 +16,27 @@ export interface Position {
   readonly offset: number;
 }
 
-/** What the server says of one topic in a `subscribed` answer. */
+/** What the server says of one topic in its answer to a subscription. */
 export interface Answer extends Position {
-  readonly channel: string;
+  readonly topic: string;
+  /** What the topic is subscribed as: its own name, or the one channel of the older library's form. */
+  readonly under: string;
   readonly state: boolean;
   readonly recovered: boolean | undefined;
+  /** The last offset of those that are lost. */
+  readonly lost: number | undefined;
 }
 
 export interface Gap {
-  readonly channel: string;
+  readonly topic: string;
   readonly to: number;
 }
 
 export interface ServerError {
   readonly code: string;
   readonly message: string;
+  /** The channel that it is about. */
+  readonly channel?: string;
   /** Seconds to wait before asking again. */
   readonly retryAfter?: number;
 }
@@ -51,39 +57,78 @@ export function parseMessage(text: unknown): Message {
   return value;
 }
 
+function textIn(fields: Fields, name: string): string | undefined {
+  const value = fields[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+function numberIn(fields: Fields, name: string): number | undefined {
+  const value = fields[name];
+  return typeof value === "number" ? value : undefined;
+}
+
+/** The older library's form has all that it says under `data`. */
+function contentOf(message: Message): Fields {
+  return isFields(message.data) ? message.data : message;
+}
+
+export function isAnswer(message: Message): boolean {
+  return message.type === "subscribed" || message.type === "subscription_success";
+}
+
 export function answersOf(message: Message): Answer[] {
-  const channels: unknown = message.channels;
-  if (!Array.isArray(channels)) return [];
-  return channels.filter(isFields).flatMap((entry) => {
-    const { channel, epoch, offset, mode, recovered } = entry;
-    if (typeof channel !== "string" || typeof epoch !== "string" || typeof offset !== "number") return [];
-    const asked = typeof recovered === "boolean" ? recovered : undefined;
-    return [{ channel, epoch, offset, state: mode === "state", recovered: asked }];
+  const content = contentOf(message);
+  if (!Array.isArray(content.channels)) return [];
+  return content.channels.filter(isFields).flatMap((entry) => {
+    const topic = textIn(entry, "channel");
+    const epoch = textIn(entry, "epoch");
+    const offset = numberIn(entry, "offset");
+    if (topic === undefined || epoch === undefined || offset === undefined) return [];
+    const under = textIn(content, "channel") ?? topic;
+    const recovered = typeof entry.recovered === "boolean" ? entry.recovered : undefined;
+    const lost = isFields(entry.gap) ? numberIn(entry.gap, "to") : undefined;
+    return [{ topic, under, epoch, offset, state: entry.mode === "state", recovered, lost }];
   });
 }
 
-/** The names that an answer confirms, patterns included; the older library's form confirms one channel. */
+/** The names that an answer confirms, patterns included. */
 export function confirmedBy(message: Message): string[] {
-  const { patterns, data } = message;
-  if (message.type === "subscription_success" && isFields(data) && typeof data.channel === "string") return [data.channel];
-  const names: unknown[] = Array.isArray(patterns) ? patterns : [];
-  return [...answersOf(message).map((answer) => answer.channel), ...names.filter((name) => typeof name === "string")];
+  const content = contentOf(message);
+  const under = textIn(content, "channel");
+  const patterns: unknown[] = Array.isArray(content.patterns) ? content.patterns : [];
+  return [
+    ...(under === undefined ? [] : [under]),
+    ...answersOf(message).map((answer) => answer.topic),
+    ...patterns.filter((name) => typeof name === "string"),
+  ];
+}
+
+/** The topic that a message is of: the older library's form names it apart from what it was subscribed as. */
+export function topicOf(message: Message): string | undefined {
+  return textIn(message, "topic") ?? textIn(message, "channel");
+}
+
+export function offsetOf(message: Message): number | undefined {
+  return numberIn(message, "offset");
 }
 
 export function gapOf(message: Message): Gap | undefined {
-  const { channel, to } = message;
-  return typeof channel === "string" && typeof to === "number" ? { channel, to } : undefined;
+  const content = contentOf(message);
+  const topic = textIn(content, "topic") ?? textIn(content, "channel");
+  const to = numberIn(content, "to");
+  return topic === undefined || to === undefined ? undefined : { topic, to };
 }
 
 /** The error stands under `error` in the document's form and under `data` in that of the older library. */
 export function errorOf(message: Message): ServerError {
-  const { error, data } = message;
-  const body = isFields(error) ? error : isFields(data) ? data : message;
-  const retryAfter = body.retry_after ?? message.retry_after;
+  const body = isFields(message.error) ? message.error : contentOf(message);
+  const channel = textIn(body, "channel");
+  const retryAfter = numberIn(body, "retry_after") ?? numberIn(message, "retry_after");
   return {
-    code: typeof body.code === "string" ? body.code : "ERROR",
-    message: typeof body.message === "string" ? body.message : "The server gave no reason",
-    ...(typeof retryAfter === "number" ? { retryAfter } : {}),
+    code: textIn(body, "code") ?? "ERROR",
+    message: textIn(body, "message") ?? "The server gave no reason",
+    ...(channel === undefined ? {} : { channel }),
+    ...(retryAfter === undefined ? {} : { retryAfter }),
   };
 }
 

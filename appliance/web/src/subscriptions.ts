@@ -4,7 +4,7 @@
  */
 
 import type { Positions } from "./positions.ts";
-import { covers, type Fields, type Message } from "./protocol.ts";
+import { covers, type Fields, type Message, offsetOf, type Position } from "./protocol.ts";
 
 export type Callback<Data = unknown> = (data: Data, message: Message) => void;
 
@@ -18,6 +18,8 @@ export class Subscriptions {
   readonly #limits = new Map<string, number | undefined>();
   readonly #parameters = new Map<string, Fields>();
   readonly #listeners = new Map<Callback, Listener>();
+  /** Of each topic of which only the newest value counts: that value, once it has come. */
+  readonly #latest = new Map<string, Message | undefined>();
 
   get names(): string[] {
     return [...this.#limits.keys(), ...this.#parameters.keys()];
@@ -49,6 +51,7 @@ export class Subscriptions {
         if (![...listener.names].some((name) => covers(name, topic))) listener.given.delete(topic);
       }
     }
+    for (const topic of this.#latest.keys()) if (!this.#wanted(topic)) this.#latest.delete(topic);
     const unwanted = names.filter((name) => ![...this.#listeners.values()].some((one) => one.names.has(name)));
     for (const name of unwanted) this.#limits.delete(name);
     return unwanted;
@@ -61,39 +64,60 @@ export class Subscriptions {
       if (!confirmed.has(name)) byLimit.set(limit, [...(byLimit.get(limit) ?? []), name]);
     }
     return [
-      ...[...byLimit].map(([limit, channels]) => request(channels, positions, limit)),
+      ...[...byLimit].map(([limit, channels]) => request(channels, limit, positions.recover(channels, confirmed))),
       ...[...this.#parameters]
         .filter(([channel]) => !confirmed.has(channel))
-        .map(([channel, params]) => requestWithParameters(channel, params)),
+        .map(([channel, params]) => requestWithParameters(channel, params, positions.recover([channel]))),
     ];
   }
 
   /** Call each callback that wants the message, once, in the order in which they subscribed. */
   deliver(message: Message, report: (error: unknown) => void): void {
-    const { channel, offset, data } = message;
+    const { channel } = message;
     if (typeof channel !== "string") return;
-    for (const [callback, listener] of [...this.#listeners]) {
-      if (![...listener.names].some((name) => covers(name, channel))) continue;
-      if (typeof offset === "number") {
-        if (offset <= (listener.given.get(channel) ?? -1)) continue;
-        listener.given.set(channel, offset);
-      }
-      try {
-        callback(data, message);
-      } catch (error) {
-        report(error);
-      }
+    if (this.#latest.has(channel)) this.#latest.set(channel, message);
+    for (const [callback, listener] of [...this.#listeners]) give(callback, listener, channel, message, report);
+  }
+
+  /** Of this topic the newest value is kept, for callbacks that come later: the server does not send it again. */
+  keepLatest(topic: string): void {
+    if (!this.#latest.has(topic)) this.#latest.set(topic, undefined);
+  }
+
+  /** Give a callback the newest values of what it has subscribed to, as far as it has not had them. */
+  catchUp(callback: Callback, report: (error: unknown) => void): void {
+    for (const [topic, message] of [...this.#latest]) {
+      const listener = this.#listeners.get(callback);
+      if (listener !== undefined && message !== undefined) give(callback, listener, topic, message, report);
     }
   }
 
   /** The topic's offsets start anew. */
   restarted(topic: string): void {
+    this.#latest.delete(topic);
     for (const listener of this.#listeners.values()) listener.given.delete(topic);
+  }
+
+  #wanted(topic: string): boolean {
+    return [...this.#listeners.values()].some(({ names }) => [...names].some((name) => covers(name, topic)));
   }
 }
 
-export function request(channels: readonly string[], positions: Positions, limit?: number): Fields {
-  const recover = positions.recover(channels);
+function give(callback: Callback, to: Listener, topic: string, message: Message, report: (error: unknown) => void): void {
+  if (![...to.names].some((name) => covers(name, topic))) return;
+  const offset = offsetOf(message);
+  if (offset !== undefined) {
+    if (offset <= (to.given.get(topic) ?? -1)) return;
+    to.given.set(topic, offset);
+  }
+  try {
+    callback(message.data, message);
+  } catch (error) {
+    report(error);
+  }
+}
+
+export function request(channels: readonly string[], limit?: number, recover?: Record<string, Position>): Fields {
   return {
     type: "subscribe",
     channels,
@@ -103,6 +127,6 @@ export function request(channels: readonly string[], positions: Positions, limit
 }
 
 /** The older library's form: one channel a message. */
-export function requestWithParameters(channel: string, params: Fields): Fields {
-  return { type: "subscribe", channel, params };
+export function requestWithParameters(channel: string, params: Fields, recover?: Record<string, Position>): Fields {
+  return { type: "subscribe", channel, params, ...(recover === undefined ? {} : { recover }) };
 }

@@ -14,7 +14,8 @@ import { Connection, type Owner } from "./connection.ts";
 import { Emitter, type Listener } from "./emitter.ts";
 import type { ClientError, ConnectionState, Events, Options, OptionsWithUrl, Socket, SocketClass } from "./options.ts";
 import { Positions } from "./positions.ts";
-import { answersOf, confirmedBy, errorOf, type Fields, gapOf, type Message, parseMessage } from "./protocol.ts";
+import { answersOf, confirmedBy, errorOf, type Fields, gapOf, isAnswer, type Message } from "./protocol.ts";
+import { offsetOf, parseMessage, topicOf } from "./protocol.ts";
 import { type Callback, request, requestWithParameters, Subscriptions } from "./subscriptions.ts";
 
 export type { Callback, ClientError, ConnectionState, Events, Message, Options, OptionsWithUrl, Socket, SocketClass };
@@ -89,8 +90,12 @@ export class CryptoIntelWebSocket {
       return;
     }
     const names = typeof channels === "string" ? [channels] : channels;
-    this.#subscriptions.add(names, second as Callback | undefined, options.limit);
-    this.#sendIfOpen(request(names, this.#positions, options.limit));
+    const callback = second as Callback | undefined;
+    this.#subscriptions.add(names, callback, options.limit);
+    this.#sendIfOpen(request(names, options.limit));
+    if (callback === undefined || !this.#connection.state.connected) return;
+    // Not from within `subscribe`, where no caller would expect its callback to be called.
+    queueMicrotask(() => this.#subscriptions.catchUp(callback, (error) => this.#report(error)));
   }
 
   subscribePrices(symbols: readonly string[], exchanges: readonly string[] = []): void {
@@ -218,24 +223,26 @@ export class CryptoIntelWebSocket {
   }
 
   #keepBooks(message: Message): void {
-    const { type, channel, offset } = message;
-    if (type === "subscribed" || type === "subscription_success") {
+    if (isAnswer(message)) {
       for (const name of confirmedBy(message)) this.#confirmed.add(name);
       for (const answer of answersOf(message)) {
-        if (this.#positions.answered(answer)) this.#subscriptions.restarted(answer.channel);
+        if (this.#positions.answered(answer)) this.#subscriptions.restarted(answer.topic);
+        if (answer.state) this.#subscriptions.keepLatest(answer.topic);
       }
-    } else if (type === "gap") {
+    } else if (message.type === "gap") {
       const gap = gapOf(message);
-      if (gap !== undefined) this.#positions.advanced(gap.channel, gap.to);
-    } else if (type === "pong") {
+      if (gap !== undefined) this.#positions.advanced(gap.topic, gap.to);
+    } else if (message.type === "pong") {
       this.#lastPong = new Date().toISOString();
-    } else if (typeof channel === "string" && typeof offset === "number") {
-      this.#positions.advanced(channel, offset);
+    } else {
+      const topic = topicOf(message);
+      const offset = offsetOf(message);
+      if (topic !== undefined && offset !== undefined) this.#positions.advanced(topic, offset);
     }
   }
 
   #refused(message: Message): void {
-    const { code, message: text, retryAfter } = errorOf(message);
+    const { retryAfter, ...error } = errorOf(message);
     this.#connection.expect(retryAfter);
     if (retryAfter !== undefined) {
       clearTimeout(this.#askingAgain);
@@ -243,7 +250,7 @@ export class CryptoIntelWebSocket {
     }
     this.#emit("message", message);
     this.#emit("server_error", message.error ?? message.data ?? message);
-    this.#fail({ type: "server_error", code, message: text });
+    this.#fail({ type: "server_error", ...error });
   }
 
   /** What was refused for now is asked for again; what was answered is not. */

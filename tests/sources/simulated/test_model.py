@@ -79,9 +79,11 @@ def outcomes(request: pytest.FixtureRequest) -> dict[float, dict[str, Outcome]]:
     return found
 
 
-@pytest.mark.parametrize("horizon", HORIZONS)
-def test_it_beats_expecting_no_change(outcomes: dict[float, dict[str, Outcome]], horizon: float) -> None:
-    assert outcomes[horizon]["all"].normalised_error < 0.998
+@pytest.mark.parametrize(("horizon", "error"), [*zip(HORIZONS, (0.985, 0.985, 1.0), strict=True)])
+def test_it_beats_expecting_no_change(
+    outcomes: dict[float, dict[str, Outcome]], horizon: float, error: float
+) -> None:
+    assert outcomes[horizon]["all"].normalised_error < error
     assert outcomes[horizon]["all"].hits > 0.505
 
 
@@ -96,13 +98,12 @@ def test_the_surer_it_is_the_more_often_it_is_right(
 
 
 @pytest.mark.parametrize("horizon", HORIZONS[:2])
-@pytest.mark.parametrize("name", ["unsure", "sure", "very"])
-def test_a_confidence_is_the_chance_of_being_right_or_less(
-    outcomes: dict[float, dict[str, Outcome]], horizon: float, name: str
+@pytest.mark.parametrize(("name", "off"), [("unsure", 0.03), ("sure", 0.04), ("very", 0.15)])
+def test_a_confidence_is_the_chance_of_being_right(
+    outcomes: dict[float, dict[str, Outcome]], horizon: float, name: str, off: float
 ) -> None:
     outcome = outcomes[horizon][name]
-    promised = outcome.confidence / outcome.count
-    assert promised - 0.04 < outcome.hits < promised + 0.1
+    assert outcome.hits == pytest.approx(outcome.confidence / outcome.count, abs=off)
 
 
 def test_it_is_never_sure_of_what_cannot_be_known() -> None:

@@ -1,0 +1,339 @@
+"""What a session is owed: at once while the socket takes it, from the histories when it does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core import chain
+from appliance.core.events import Entry, Mode
+from appliance.core.history import Retention, Topic
+from appliance.core.outbox import Lost, Outbox
+
+BURST = 100
+PLENTY = 1 << 30
+
+
+class Reading:
+    """`label:offset` for an entry, `label:first-last` for a gap."""
+
+    def __init__(self, topic: Topic, label: str, *, silent: bool = False) -> None:
+        self.topic = topic
+        self._label = label
+        self._silent = silent
+
+    def frame(self, entry: Entry) -> bytes:
+        return b"%s:%d " % (self._label.encode(), entry.offset)
+
+    def gap(self, first: int, last: int) -> bytes:
+        return b"" if self._silent else b"%s:%d-%d " % (self._label.encode(), first, last)
+
+
+class Scene:
+    """An outbox, the topics that it reads, and how often it said that it has something."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.outbox = Outbox(self._changed, chain.root(), burst=BURST)
+        self._readings: dict[Topic, Reading] = {}
+
+    def topic(self, label: str, mode: Mode, *, count: int = 1000) -> Topic:
+        made = Topic(label, mode, "m", f"epoch of {label}", Retention(count=count, age=None, size=1 << 30))
+        self.follow(Reading(made, label))
+        return made
+
+    def follow(self, reading: Reading) -> None:
+        self._readings[reading.topic] = reading
+        self.outbox.follow(reading)
+
+    def publish(self, topic: Topic, times: int = 1) -> None:
+        for _ in range(times):
+            entry = topic.append(b"{}", at=0, received=0)
+            self.outbox.offer(topic, entry.offset, self._readings[topic].frame(entry))
+
+    def collect(self) -> list[str]:
+        return self.outbox.collect().decode().split()
+
+    def take(self, budget: int = PLENTY) -> list[str]:
+        return self.outbox.take(budget).decode().split()
+
+    def take_all(self, budget: int = PLENTY) -> list[str]:
+        got: list[str] = []
+        while frames := self.take(budget):
+            got += frames
+        return got
+
+    def _changed(self, outbox: Outbox) -> None:
+        assert outbox is self.outbox
+        self.changes += 1
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_an_open_outbox_gathers_frames_and_says_so_once(scene: Scene) -> None:
+    state, log = scene.topic("s", Mode.STATE), scene.topic("l", Mode.LOG)
+    scene.publish(state, 2)
+    scene.publish(log)
+    scene.outbox.put(b"answer ")
+    assert scene.changes == 1
+    assert scene.collect() == ["s:1", "s:2", "l:1", "answer"]
+    assert scene.outbox.taken == 4
+    scene.publish(state)
+    assert scene.changes == 2
+    assert scene.collect() == ["s:3"]
+
+
+def test_an_empty_outbox_gives_nothing(scene: Scene) -> None:
+    assert scene.collect() == []
+    assert scene.take() == []
+    assert scene.outbox.taken == 0
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_what_is_over_the_burst_comes_from_the_history_and_nothing_is_left_out(
+    scene: Scene, mode: Mode
+) -> None:
+    topic = scene.topic("t", mode)
+    scene.publish(topic, 200)
+    assert scene.outbox.chain.size < 2 * BURST
+    first = scene.take(BURST)
+    assert first + scene.take_all() == [f"t:{offset}" for offset in range(1, 201)]
+    assert scene.outbox.open
+    assert scene.outbox.conflated == 0
+
+
+def test_of_a_state_a_full_socket_gets_the_newest_and_a_notice(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    scene.publish(topic)
+    scene.collect()
+    scene.outbox.shut()
+    scene.publish(topic, 5)
+    assert scene.take() == ["s:2-5", "s:6"]
+    assert scene.take() == []
+    assert scene.outbox.conflated == 4
+    scene.publish(topic)
+    assert scene.collect() == ["s:7"]
+
+
+def test_one_event_that_waited_needs_no_notice(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    scene.outbox.shut()
+    scene.publish(topic)
+    assert scene.take() == ["s:1"]
+    assert scene.outbox.conflated == 0
+
+
+def test_who_asked_to_be_told_less_gets_no_notice(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    scene.follow(Reading(topic, "s", silent=True))
+    scene.outbox.shut()
+    scene.publish(topic, 3)
+    assert scene.take() == ["s:3"]
+
+
+def test_of_a_log_a_full_socket_gets_everything(scene: Scene) -> None:
+    topic = scene.topic("l", Mode.LOG)
+    scene.outbox.shut()
+    scene.publish(topic, 5)
+    assert scene.take_all() == ["l:1", "l:2", "l:3", "l:4", "l:5"]
+
+
+def test_a_shut_outbox_holds_no_frames(scene: Scene) -> None:
+    state, log = scene.topic("s", Mode.STATE), scene.topic("l", Mode.LOG)
+    scene.outbox.shut()
+    scene.publish(state, 1000)
+    scene.publish(log, 1000)
+    assert scene.outbox.chain.size == 0
+    assert scene.changes == 0
+
+
+def test_a_log_that_has_moved_on_is_lost(scene: Scene) -> None:
+    topic = scene.topic("l", Mode.LOG, count=3)
+    scene.publish(topic)
+    scene.collect()
+    scene.outbox.shut()
+    scene.publish(topic, 5)
+    with pytest.raises(Lost) as caught:
+        scene.take()
+    assert (caught.value.topic, caught.value.first, caught.value.last) == ("l", 2, 3)
+    assert scene.outbox.positions() == {"l": ("epoch of l", 1)}
+
+
+def test_what_was_taken_before_a_loss_still_leaves_and_positions_say_so(scene: Scene) -> None:
+    state, log = scene.topic("s", Mode.STATE), scene.topic("l", Mode.LOG, count=3)
+    scene.outbox.shut()
+    scene.publish(state, 2)
+    scene.publish(log, 5)
+    with pytest.raises(Lost):
+        scene.take()
+    positions = scene.outbox.positions()
+    scene.outbox.forget(state)
+    scene.outbox.forget(log)
+    scene.outbox.put(b"goodbye ")
+    assert scene.collect() == ["s:1-1", "s:2", "goodbye"]
+    assert positions == {"s": ("epoch of s", 2), "l": ("epoch of l", 0)}
+
+
+def test_a_state_that_has_moved_on_is_told(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE, count=3)
+    scene.publish(topic, 2)
+    scene.outbox.replay(topic, 0)
+    scene.collect()
+    scene.outbox.shut()
+    scene.outbox.replay(topic, 1)
+    scene.publish(topic, 8)
+    assert scene.take() == ["s:2-9", "s:10"]
+
+
+def test_answers_go_before_what_is_owed(scene: Scene) -> None:
+    topic = scene.topic("l", Mode.LOG)
+    scene.outbox.shut()
+    scene.publish(topic)
+    scene.outbox.put(b"answer ")
+    assert scene.take() == ["answer", "l:1"]
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_budget_is_kept_about(scene: Scene, mode: Mode) -> None:
+    topic = scene.topic("t", mode)
+    for _ in range(50):
+        topic.append(b"{}", at=0, received=0)
+    scene.outbox.shut()
+    scene.outbox.replay(topic, 0)
+    shares = []
+    while share := scene.take(20):
+        shares.append(share)
+        assert sum(map(len, share[:-1])) < 20
+    assert [frame for share in shares for frame in share] == [f"t:{offset}" for offset in range(1, 51)]
+
+
+def test_who_is_far_behind_in_one_topic_still_hears_of_the_others(scene: Scene) -> None:
+    busy, quiet = scene.topic("busy", Mode.LOG), scene.topic("quiet", Mode.STATE)
+    scene.outbox.shut()
+    scene.publish(busy, 1000)
+    scene.publish(quiet)
+    assert "quiet:1" not in scene.take(50)
+    assert "quiet:1" in scene.take(50)
+
+
+def test_a_replay_that_is_little_goes_at_once(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    for _ in range(3):
+        topic.append(b"{}", at=0, received=0)
+    scene.outbox.put(b"answer ")
+    scene.outbox.replay(topic, 1)
+    scene.publish(topic)
+    assert scene.changes == 1
+    assert scene.collect() == ["answer", "s:2", "s:3", "s:4"]
+    assert scene.outbox.open
+
+
+def test_a_replay_of_nothing_is_nothing(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    scene.outbox.replay(topic, 0)
+    assert scene.changes == 0
+    scene.publish(topic, 2)
+    scene.collect()
+    scene.outbox.replay(topic, 2)
+    assert scene.collect() == []
+
+
+def test_a_large_replay_goes_as_the_socket_takes_it(scene: Scene) -> None:
+    topic = scene.topic("l", Mode.LOG)
+    for _ in range(100):
+        topic.append(b"{}", at=0, received=0)
+    scene.outbox.replay(topic, 0)
+    assert scene.changes == 1
+    assert not scene.outbox.open
+    scene.publish(topic)
+    assert scene.take_all() == [f"l:{offset}" for offset in range(1, 102)]
+
+
+def test_a_replay_takes_nothing_from_what_is_owed(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    scene.outbox.shut()
+    scene.publish(topic, 4)
+    scene.outbox.replay(topic, 3)
+    assert scene.take_all() == ["s:1", "s:2", "s:3", "s:4"]
+
+
+def test_a_forgotten_topic_is_owed_no_more(scene: Scene) -> None:
+    kept, left = scene.topic("kept", Mode.LOG), scene.topic("left", Mode.LOG)
+    scene.outbox.shut()
+    scene.publish(kept)
+    scene.publish(left)
+    scene.outbox.forget(left)
+    assert scene.take_all() == ["kept:1"]
+    assert set(scene.outbox.positions()) == {"kept"}
+
+
+def test_a_topic_goes_on_in_other_words(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    scene.outbox.shut()
+    scene.publish(topic, 2)
+    scene.follow(Reading(topic, "other"))
+    assert scene.take() == ["other:1-1", "other:2"]
+
+
+def test_positions_tell_what_has_left(scene: Scene) -> None:
+    read, owed = scene.topic("read", Mode.LOG), scene.topic("owed", Mode.LOG)
+    scene.publish(read, 3)
+    scene.publish(owed, 2)
+    scene.collect()
+    scene.outbox.shut()
+    scene.publish(owed, 2)
+    assert scene.outbox.positions() == {"read": ("epoch of read", 3), "owed": ("epoch of owed", 2)}
+
+
+def test_what_is_held_leaves_when_it_is_released(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    topic.append(b"{}", at=0, received=0)
+    scene.outbox.hold(topic, 1, b"s:1 ")
+    scene.outbox.hold(topic, 2, b"s:2 ")
+    assert scene.outbox.positions() == {"s": ("epoch of s", 0)}
+    assert scene.collect() == []
+    scene.outbox.release(topic)
+    scene.outbox.release(topic)
+    assert scene.collect() == ["s:2"]
+
+
+steps = st.lists(
+    st.tuples(st.just("publish"), st.integers(0, 2))
+    | st.tuples(st.sampled_from(["write", "shut", "take"]), st.integers(1, 60)),
+    max_size=80,
+)
+
+
+@given(steps)
+def test_whatever_comes_each_event_leaves_once_or_is_declared_left_out(taken: list[tuple[str, int]]) -> None:
+    scene = Scene()
+    topics = [scene.topic("0", Mode.LOG), scene.topic("1", Mode.STATE), scene.topic("2", Mode.STATE, count=2)]
+    got: list[str] = []
+    stalled = False
+    for step, number in [*taken, ("take", PLENTY)]:
+        if step == "publish":
+            scene.publish(topics[number])
+        elif step == "shut" and scene.outbox.open:
+            stalled = True
+            got += scene.collect()
+            scene.outbox.shut()
+        elif step == "write" and scene.outbox.open:
+            got += scene.collect()
+        elif step == "take" and not scene.outbox.open:
+            got += scene.take(number)
+            stalled = not scene.outbox.open
+        assert scene.outbox.chain.size <= 2 * BURST
+    got += scene.take_all() if stalled or not scene.outbox.open else scene.collect()
+    for topic in topics:
+        following = 1
+        for name, _, place in (frame.partition(":") for frame in got):
+            if name == topic.name:
+                first, _, last = place.partition("-")
+                assert int(first) == following
+                assert not last or topic.mode is Mode.STATE
+                following = int(last or first) + 1
+        assert following == topic.last + 1

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from appliance.dialects.commands import Authenticate, Subscribe, Unsubscribe
+
+
+def test_a_token_shows_in_no_log() -> None:
+    assert "sk_secret" not in repr(Authenticate("sk_secret"))
+
+
+def test_a_subscription_is_plain_unless_more_is_said() -> None:
+    plain = Subscribe(form="any", names=("price:BTC",))
+    assert (plain.label, plain.limit, dict(plain.recover)) == (None, None, {})
+
+
+def test_commands_of_the_same_words_are_equal() -> None:
+    assert Unsubscribe(form="any", names=("price:BTC",)) == Unsubscribe(form="any", names=("price:BTC",))
+    assert Unsubscribe(form="any", names=(), label="prices") != Unsubscribe(form="any", names=())

@@ -1,0 +1,257 @@
+"""Plays the examples of docs/protocol.md against a running appliance; holds its tables against the code."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import attrs
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from appliance.core.errors import ErrorCode
+from appliance.settings.tree import Settings
+from tests.dialects.protocol_page import PAGE, Step, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATIENCE = 30.0
+"""Seconds that any one message of the page may take to come."""
+
+ALIKE = {"channel", "topic", "pattern", "channels", "patterns", "code", "mode", "recovered", "status"}
+"""Fields whose values the page shows as they are; of others only the type."""
+
+PARTIAL = {"channels", "errors"}
+"""Objects that the page shows part of: their keys are names."""
+
+
+# A stand-in until tests/e2e/conftest.py has this fixture.
+
+
+@attrs.frozen
+class Running:
+    wss_url: str
+    https_url: str
+    key: str
+    certificate: Path
+
+    def ssl_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.certificate)
+
+
+@pytest.fixture(scope="module")
+def appliance(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    state = tmp_path_factory.mktemp("state")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = "{}:{}".format(*free.getsockname())
+    command = [sys.executable, "-m", "appliance.cli.main", "serve", "--state-dir", str(state)]
+    log = state / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--listen", f"tls://{place}"], cwd=root, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while f"wss://{place}" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        key = (state / "api_key").read_text().strip()
+        yield Running(f"wss://{place}/ws", f"https://{place}", key, state / "certificate.pem")
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@attrs.frozen
+class Known:
+    """What stands for the epochs and offsets of the page, and how else messages are like those shown."""
+
+    _epochs: dict[str, str] = attrs.field(factory=dict)
+    _offsets: dict[tuple[str, int], int] = attrs.field(factory=dict)
+
+    def real(self, position: dict[str, Any]) -> dict[str, Any]:
+        epoch, offset = position["epoch"], position["offset"]
+        return {
+            "epoch": self._epochs.get(epoch, epoch),
+            "offset": self._offsets.get((epoch, offset), offset),
+        }
+
+    def learn(self, shown: Any, got: Any) -> None:
+        """Take the positions from a message that is like the one shown."""
+        if isinstance(shown, dict):
+            if {"epoch", "offset"} <= shown.keys():
+                self._epochs[shown["epoch"]] = got["epoch"]
+                self._offsets[shown["epoch"], shown["offset"]] = got["offset"]
+            for name in shown:
+                self.learn(shown[name], got[name])
+        elif isinstance(shown, list):
+            for element in shown:
+                self.learn(element, next(other for other in got if not [*self.differences(element, other)]))
+
+    def differences(self, shown: Any, got: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+        key, place = (path[-1] if path else ""), ".".join(path)
+        if isinstance(shown, dict) and isinstance(got, dict):
+            lacking, new = shown.keys() - got.keys(), got.keys() - shown.keys()
+            if lacking or (new and key not in PARTIAL):
+                yield f"{place}: lacks {sorted(lacking)}, has {sorted(new)} beside"
+                return
+            for name in shown:
+                yield from self.differences(shown[name], got[name], (*path, name))
+        elif isinstance(shown, list) and isinstance(got, list):
+            for element in shown:
+                if all([*self.differences(element, other, path)] for other in got):
+                    yield f"{place}: {element} is like none of {got}"
+        elif shown is not None and _kind(shown) is not _kind(got):
+            yield f"{place}: {got!r} is of another type than {shown!r}"
+        elif (key in ALIKE or path == ("type",)) and shown != got:
+            yield f"{place}: {got!r} instead of {shown!r}"
+        elif key == "epoch" and self._epochs.get(shown, got) != got:
+            yield f"{place}: another epoch than before"
+
+
+class Conversation:
+    """Does what the page says. An epoch or offset that the page shows stands for what really came."""
+
+    def __init__(self, appliance: Running, stack: ExitStack) -> None:
+        self._appliance = appliance
+        self._stack = stack
+        self._place = urlsplit(appliance.wss_url).netloc
+        self._socket: ClientConnection | None = None
+        self._answer: Any = None
+        self._known = Known()
+
+    @property
+    def socket(self) -> ClientConnection:
+        assert self._socket is not None, "the page must show how to connect first"
+        return self._socket
+
+    def connect(self, request: str) -> None:
+        target, headers = self._request(request)
+        offers = headers.pop("Sec-WebSocket-Protocol", "").split(",")
+        offered = [Subprotocol(offer.strip()) for offer in offers if offer] or None
+        self._stack.pop_all().close()
+        self._socket = self._stack.enter_context(
+            connect(
+                f"wss://{self._place}{target}",
+                ssl=self._appliance.ssl_context(),
+                additional_headers=headers,
+                subprotocols=offered,
+                proxy=None,
+            )
+        )
+        assert self.socket.subprotocol == (offered[0] if offered else None)
+
+    def client(self, shown: str) -> None:
+        message = json.loads(shown.replace("KEY", self._appliance.key))
+        for position in message.get("recover", {}).values():
+            position.update(self._known.real(position))
+        self.socket.send(json.dumps(message))
+
+    def server(self, shown: str) -> None:
+        """Wait for a message like this; the stream of other topics may come in between, and nothing else."""
+        expected, received = json.loads(shown), []
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                message = json.loads(self.socket.recv(max(0, deadline - time.monotonic())))
+            except TimeoutError:
+                raise AssertionError(f"not within {PATIENCE:g} s; the last that came: {received[-3:]}") from None
+            differences = [*self._known.differences(expected, message)]
+            if not differences:
+                self._known.learn(expected, message)
+                return
+            received.append(message)
+            assert "offset" in message, f"{differences}\n{received}"
+
+    def close(self, shown: str) -> None:
+        with pytest.raises(ConnectionClosed) as closed:
+            self.socket.recv(PATIENCE)
+        end = closed.value.rcvd
+        assert end is not None
+        assert f"{end.code} {end.reason}" == shown
+
+    def get(self, request: str) -> None:
+        target, headers = self._request(request)
+        connection = http.client.HTTPSConnection(
+            self._place, timeout=PATIENCE, context=self._appliance.ssl_context()
+        )
+        try:
+            connection.request("GET", target, headers=headers)
+            response = connection.getresponse()
+            assert (response.status, response.headers["content-type"]) == (200, "application/json")
+            self._answer = json.loads(response.read())
+        finally:
+            connection.close()
+
+    def answer(self, shown: str) -> None:
+        assert [*self._known.differences(json.loads(shown), self._answer)] == []
+
+    def made(self, shown: str) -> None:
+        """Held against the dialect in its own test."""
+
+    def _request(self, shown: str) -> tuple[str, dict[str, str]]:
+        first, *lines = shown.replace("KEY", self._appliance.key).splitlines()
+        method, target = first.split()
+        assert method == "GET"
+        pairs = (line.partition(":") for line in lines)
+        return target, {name: value.strip() for name, _, value in pairs}
+
+
+def _kind(value: Any) -> type:
+    return float if type(value) is int else type(value)
+
+
+def test_the_examples_are_true(appliance: Running) -> None:
+    with ExitStack() as stack:
+        conversation = Conversation(appliance, stack)
+        for step in steps():
+            play(conversation, step)
+
+
+def play(conversation: Conversation, step: Step) -> None:
+    try:
+        getattr(conversation, step.mark)(step.text)
+    except (AssertionError, ConnectionClosed, TimeoutError) as error:
+        error.add_note(f"docs/protocol.md:{step.line}: {step.mark}: {step.text}")
+        raise
+
+
+def test_every_example_is_played() -> None:
+    assert [step for step in steps() if not step.mark] == []
+
+
+def test_every_error_code_is_explained() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == set(ErrorCode)
+
+
+def test_the_limits_are_those_of_the_settings() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z]+)\.([a-z_]+)` \| ([\d,]+)( s)? \|", page, re.MULTILINE)
+    assert len(rows) == 10
+    settings = Settings()
+    shown = {(group, name): float(value.replace(",", "")) for group, name, value, _ in rows}
+    assert shown == {(group, name): getattr(getattr(settings, group), name) for group, name in shown}
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    groups = {field.name for field in attrs.fields(Settings)} - {"listen", "channels", "aliases", "sources"}
+    named = [name for name in re.findall(r"`([a-z]+)\.([a-z_]+)`", page) if name[0] in groups]
+    assert named
+    settings = Settings()
+    assert [name for name in named if not hasattr(getattr(settings, name[0]), name[1])] == []

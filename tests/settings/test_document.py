@@ -1,0 +1,212 @@
+"""The manual and the annotated file, held against the code: a key or a default that differs fails here."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+from appliance.core.errors import SettingsError
+from appliance.settings import document
+from appliance.settings.fields import mark
+from appliance.settings.load import load
+from appliance.settings.structure import fill
+from appliance.settings.tree import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EXAMPLE = "# an example; no default"
+COMMENTED = re.compile(r"^#(?=[\w\[\"])", re.MULTILINE)
+PLACE = re.compile(r"\[\d+\]")
+
+
+@pytest.fixture(scope="module")
+def annotated(root: Path) -> str:
+    return (root / "config" / "appliance.toml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def manual(root: Path) -> str:
+    return (root / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def uncommented(text: str) -> str:
+    return COMMENTED.sub("", text)
+
+
+def only_defaults(text: str) -> str:
+    """The text with every default set, and neither examples nor lists of tables that hold nothing else."""
+    lines = [line for line in uncommented(text).splitlines() if EXAMPLE not in line]
+    return "\n".join(line for line in lines if line != "[[auth.keys]]")
+
+
+def keys(value: Any, path: str = "") -> Iterator[str]:
+    """The paths of all values, with `[]` for any place in a list of tables."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from keys(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for inner in value:
+            yield from keys(inner, f"{path}[]")
+    else:
+        yield path
+
+
+def plugin_settings(root: Path) -> dict[str, type[attrs.AttrsInstance]]:
+    """The settings of the built-in channels and sources, by the table that they stand in."""
+    found: dict[str, type[attrs.AttrsInstance]] = {}
+    for path in sorted((root / "plugins").glob("*.py")):
+        spec = importlib.util.spec_from_file_location(f"built_in_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        for channel in getattr(module, "register_channels", tuple)():
+            found[f"channels.{channel.name}"] = channel.Settings
+        for source in getattr(module, "register_sources", tuple)():
+            found[f"sources.{source.kind}"] = source.Settings
+    return found
+
+
+def test_the_annotated_file_changes_nothing(root: Path) -> None:
+    assert load(file=root / "config" / "appliance.toml", environment={}).settings == Settings()
+
+
+def test_the_annotated_file_shows_the_defaults(annotated: str, tmp_path: Path) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text(only_defaults(annotated), encoding="utf-8")
+    shown = load(file=file, environment={}).settings
+    assert attrs.evolve(shown, sources={}, channels={}) == Settings()
+
+
+def test_the_annotated_file_shows_every_key_and_no_other(annotated: str, root: Path) -> None:
+    table = tomllib.loads(uncommented(annotated))
+    shown = {re.sub(r"^(channels|sources)\.\w+", r"\1.<name>", path) for path in keys(table)}
+    shown = {"aliases" if path.startswith("aliases.") else path for path in shown}
+    options = {
+        f"{table.partition('.')[0]}.<name>.{row.key}"
+        for table, cls in plugin_settings(root).items()
+        for row in document.rows(cls)
+    }
+    known = {row.path for row in document.rows() if row.key != "<option>"}
+    assert sorted(shown) == sorted(known | options)
+
+
+def test_examples_are_marked_where_there_is_no_default(annotated: str) -> None:
+    examples = {row.path for row in document.rows() if row.default in (document.NONE, document.REQUIRED)}
+    marked = [line for line in annotated.splitlines() if line.endswith(EXAMPLE)]
+    assert {line.partition(" = ")[0].removeprefix("#") for line in marked} == {
+        path.rpartition(".")[2] for path in examples if not path.endswith((".<option>", "listen[].url"))
+    }
+
+
+def test_examples_are_right(annotated: str, tmp_path: Path) -> None:
+    secret = tmp_path / "keys" / "alice"
+    secret.parent.mkdir()
+    secret.write_text("hunter2", encoding="utf-8")
+    secret.chmod(0o600)
+    file = tmp_path / "appliance.toml"
+    file.write_text(uncommented(annotated).replace("/etc/appliance", str(tmp_path)), encoding="utf-8")
+    shown = load(file=file, environment={}).settings
+    assert [key.name for key in shown.auth.keys] == ["alice", "bob"]
+    assert shown.listen[0].limits.sessions == 1000
+
+
+def test_the_annotated_file_shows_the_defaults_of_plugins(annotated: str, root: Path) -> None:
+    table = tomllib.loads(only_defaults(annotated))
+    for path, cls in plugin_settings(root).items():
+        form, _, name = path.partition(".")
+        shown = table.get(form, {}).get(name, {})
+        options = {row.key: shown.get(row.key) for row in document.rows(cls)}
+        assert None not in options.values(), f"{path} shows {options}"
+        assert fill(cls, options) == cls()
+
+
+def test_the_manual_holds_what_the_code_prints(manual: str) -> None:
+    _, _, rest = manual.partition(document.BEGIN)
+    printed, _, after = rest.partition(document.END)
+    assert printed.strip() == document.markdown(), (
+        "print it anew with `python -m appliance.settings.document`"
+    )
+    assert after.strip() == ""
+
+
+def test_the_manual_shows_the_options_of_plugins(manual: str, root: Path) -> None:
+    shown = {
+        tuple(row)
+        for row in re.findall(
+            r"^\| `((?:sources|channels)\.[^`]+)` \| (.+?) \| `(.+?)` \|", manual, re.MULTILINE
+        )
+    }
+    assert shown == {
+        (f"{path}.{row.key}", row.kind, row.default)
+        for path, cls in plugin_settings(root).items()
+        for row in document.rows(cls)
+    }
+
+
+def test_the_examples_of_the_manual_load(manual: str, tmp_path: Path) -> None:
+    examples = re.findall(r"^```toml\n(.*?)^```", manual, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 4
+    for name in ("app", "partner"):
+        (tmp_path / name).write_text("hunter2", encoding="utf-8")
+        (tmp_path / name).chmod(0o600)
+    file = tmp_path / "appliance.toml"
+    for example in examples:
+        file.write_text(example.replace("/etc/appliance/keys", str(tmp_path)), encoding="utf-8")
+        if "wss://" not in example:
+            load(file=file, environment={})
+
+
+def test_the_mistakes_of_the_manual_are_those_that_are_told(manual: str, tmp_path: Path) -> None:
+    (said,) = re.findall(r"^```\n(appliance\.toml:2: .*?)^```", manual, re.DOTALL | re.MULTILINE)
+    (example,) = (
+        text
+        for text in re.findall(r"^```toml\n(.*?)^```", manual, re.DOTALL | re.MULTILINE)
+        if "wss:" in text
+    )
+    file = tmp_path / "appliance.toml"
+    file.write_text(example, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load(file=file, environment={"APPLIANCE_LOG_LEVEL": "debug"})
+    assert str(caught.value).replace(f"{tmp_path}/", "") == said.strip()
+
+
+def test_the_command_prints_what_the_manual_holds(root: Path) -> None:
+    command = [sys.executable, "-m", "appliance.settings.document"]
+    printed = subprocess.run(
+        command, cwd=root, check=True, capture_output=True, text=True, encoding="utf-8"
+    ).stdout
+    assert printed == f"{document.BEGIN}\n\n{document.markdown()}\n\n{document.END}\n"
+
+
+def test_rows_say_all_of_a_key() -> None:
+    rows = {row.path: row for row in document.rows()}
+    assert rows["limits.message_bytes"] == document.Row(
+        path="limits.message_bytes",
+        key="message_bytes",
+        kind='a size such as "64KiB"',
+        range="at least 125B",
+        default='"64KiB"',
+        environment="APPLIANCE_LIMITS__MESSAGE_BYTES",
+        reloads=True,
+        doc="Largest message from a client",
+    )
+    assert rows["auth.keys[].name"].reloads, "it lies in a list that reloads"
+    assert rows["listen[].url"].default == document.REQUIRED
+    assert rows["channels.<name>.history.age"].environment == "APPLIANCE_CHANNELS__<NAME>__HISTORY__AGE"
+
+
+def test_every_setting_of_the_tree_has_its_row_or_its_table() -> None:
+    headers = {section.header.strip("[]").partition(".")[0] for section in document.sections()}
+    tops = {row.key for row in document.sections()[0].rows}
+    assert {a.name for a in attrs.fields(Settings) if mark(a).doc} == (headers | tops) - {""}

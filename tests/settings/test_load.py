@@ -1,0 +1,275 @@
+"""The configuration as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.core.errors import SettingsError
+from appliance.settings.load import Loaded, load
+from appliance.settings.tree import ListenLimits, ListenSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+LISTEN = (
+    "--listen: expected tls://HOST:PORT, tcp://HOST:PORT or unix:PATH, found 'ws://a'; "
+    "write tcp:// for ws and http without TLS"
+)
+AUTH = (
+    'APPLIANCE_LISTEN: listen[0].auth: expected one of "required", "optional", "none", found text ("non"); '
+    'did you mean "none"?'
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "a.toml"
+
+
+def loaded(
+    file: Path,
+    text: str,
+    environment: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    listen: Sequence[str] = (),
+) -> Loaded:
+    file.write_text(text, encoding="utf-8")
+    return load(file=file, environment=environment or {}, overrides=overrides, listen=listen)
+
+
+def told(
+    file: Path,
+    text: str,
+    environment: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    listen: Sequence[str] = (),
+) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        loaded(file, text, environment, overrides, listen)
+    return str(caught.value).replace(f"{file.parent}/", "").splitlines()
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert load(file=None, environment={"HOME": "/root"}) == Loaded(Settings())
+
+
+def test_command_line_goes_before_environment_before_file_before_default(file: Path) -> None:
+    text = "[limits]\nsessions = 1\nconnections = 1\ntopics = 1\n"
+    environment = {"APPLIANCE_LIMITS__SESSIONS": "2", "APPLIANCE_LIMITS__CONNECTIONS": "2"}
+    limits = loaded(file, text, environment, ["limits.sessions=3"]).settings.limits
+    assert (limits.sessions, limits.connections, limits.topics) == (3, 2, 1)
+    assert limits.burst == Settings().limits.burst
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(file: Path) -> None:
+    text = """\
+[[listen]]
+url = "tcp://127.0.0.1:80"
+[[listen]]
+url = "tcp://127.0.0.1:80"
+origins = [ "*",
+  5 ]
+limits = { sesions = 1, sessions = 0 }
+
+[limits]
+message_bytes = "64k"
+sessions = 0
+topics = "9"
+
+[tls]
+certificate = "cert.pem"
+valid = "1h"
+
+[[auth.keys]]
+name = "a"
+"""
+    environment = {"APPLIANCE_LIMITS__SESSIONS": "-1", "APPLIANCE_LOG_LEVEL": "debug"}
+    assert told(file, text, environment, ["stop.deadline=1h"], ["ws://a"]) == [
+        "a.toml:4: listen[1].url: is the same as that of listen[0]; give each its own",
+        "a.toml:6: listen[1].origins[1]: expected text, found a number (5)",
+        "a.toml:7: listen[1].limits.sesions: is not a known key; did you mean `sessions`? (known here: "
+        + ", ".join(attrs.fields_dict(ListenLimits))
+        + ")",
+        "a.toml:7: listen[1].limits.sessions: must be at least 1, not 0",
+        'a.toml:10: limits.message_bytes: expected a size such as "64KiB", found text ("64k")',
+        'a.toml:12: limits.topics: expected a whole number, found text ("9")',
+        "a.toml:15: tls.certificate: needs `key` beside it; give both, or neither for a self-signed one",
+        'a.toml:16: tls.valid: must be at least 1d, not "1h"',
+        "a.toml:18: auth.keys[0]: needs `key`, or `key_file` with the file that holds it",
+        LISTEN,
+        '--set stop.deadline: stop.deadline: must be at most 10m, not "1h"',
+        "APPLIANCE_LIMITS__SESSIONS: limits.sessions: must be at least 1, not -1",
+        "APPLIANCE_LOG_LEVEL: no setting has this name; did you mean APPLIANCE_LOG__LEVEL?",
+    ]
+
+
+def test_a_mistake_in_what_replaced_a_list_has_no_line_of_the_file(file: Path) -> None:
+    text = '[[listen]]\nurl = "tcp://127.0.0.1:80"\n'
+    assert told(file, text, {"APPLIANCE_LISTEN": '[{url = "tcp://127.0.0.1:80", auth = "non"}]'}) == [AUTH]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = 1\nb = tru", "a.toml:2: is not TOML: Invalid value at column 5; text stands in quotes"),
+        (
+            "level: debug",
+            "a.toml:1: is not TOML: Expected '=' after a key in a key/value pair at column 6; a line is",
+        ),
+        ("a = [1,\n", "a.toml:2: is not TOML: Invalid value at the end of the file"),
+        (
+            "a = {\nb = 1}",
+            "a.toml:1: is not TOML: Invalid initial character for a key part at column 6; a key is",
+        ),
+        (
+            "a = 1\na = 2",
+            "a.toml:2: is not TOML: Cannot overwrite a value at the end of the file; a key stands only once",
+        ),
+        (
+            "[limits]\n[limits]",
+            "a.toml:2: is not TOML: Cannot declare ('limits',) twice at column 8; a table stands",
+        ),
+        ('a = "b', "a.toml:1: is not TOML: Unterminated string at the end of the file; close the text"),
+        ("a = 1" + "0" * 5000, "a.toml: holds a number with too many digits"),
+        ("a = " + "[" * 100_000, "a.toml: lists or tables are nested too deeply"),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_place_and_a_remedy(file: Path, text: str, said: str) -> None:
+    (mistake,) = told(file, text)
+    assert mistake.startswith(said)
+
+
+def test_a_file_that_is_not_read_is_named(file: Path) -> None:
+    with pytest.raises(SettingsError, match=r"a\.toml: cannot be read: No such file or directory"):
+        load(file=file, environment={})
+    file.write_bytes(b"[limits]\n# caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"a\.toml:2: is not text in UTF-8"):
+        load(file=file, environment={})
+
+
+def test_a_mark_of_byte_order_does_no_harm(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf[limits]\r\nsessions = 5\r\n")
+    assert load(file=file, environment={}).settings.limits.sessions == 5
+
+
+def test_listen_replaces_the_list_and_keeps_the_policy_of_a_known_url(file: Path) -> None:
+    text = '[[listen]]\nurl = "tcp://127.0.0.1:80"\nauth = "none"\n[[listen]]\nurl = "unix:socket"\n'
+    found = loaded(file, text, listen=["tls://[::]:443", "tcp://127.0.0.1:80"])
+    assert found.settings.listen == (
+        ListenSettings(url="tls://[::]:443"),
+        ListenSettings(url="tcp://127.0.0.1:80", auth="none"),
+    )
+
+
+def test_listen_twice_at_one_place_is_a_mistake(file: Path) -> None:
+    assert told(file, "", listen=["tcp://a:1", "tcp://a:1"]) == ["--listen: tcp://a:1 is given twice"]
+    assert len(loaded(file, "", listen=["tcp://a:0", "tcp://a:0"]).settings.listen) == 2
+
+
+def test_secrets_come_from_files_and_none_shows(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "alice"
+    secret.write_text("hunter2\n", encoding="utf-8")
+    secret.chmod(0o644)
+    found = loaded(file, f'[[auth.keys]]\nname = "alice"\nkey_file = "{secret}"\n')
+    assert found.settings.auth.keys[0].key == "hunter2"
+    assert "hunter2" not in repr(found)
+    assert found.warnings == (f"{secret} can be read by everyone; take that away with `chmod o-r {secret}`",)
+
+
+def test_a_secret_from_the_environment_goes_before_the_file_of_the_file(file: Path) -> None:
+    text = '[[auth.keys]]\nname = "alice"\nkey_file = "missing"\n'
+    found = loaded(file, text, {"APPLIANCE_AUTH__KEYS__0__KEY": "12345"})
+    assert found.settings.auth.keys[0].key == "12345"
+
+
+def test_no_mistake_quotes_a_secret(file: Path) -> None:
+    text = '[[auth.keys]]\nname = "a"\nkey = ["hunter2"]\n[[auth.keys]]\nname = "b"\nkye = "hunter2"\n'
+    environment = {"APPLIANCE_AUTH__KEYS": "hunter2", "CREDENTIALS_DIRECTORY": str(file.parent)}
+    (file.parent / "auth.keys").write_text("a b hunter2\n", encoding="utf-8")
+    assert "hunter2" not in "".join(told(file, text))
+    assert "hunter2" not in "".join(told(file, text, environment))
+    assert "hunter2" not in "".join(
+        told(file, "", overrides=["auth.keys=[hunter2", "auth.keys[0].x=hunter2"])
+    )
+    assert "hunter2" not in "".join(told(file, 'key = "hunter2', {}))
+
+
+def test_keys_of_the_credential_come_to_those_of_the_file(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "auth.keys").write_text("bob swordfish\n", encoding="utf-8")
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    found = loaded(file, '[[auth.keys]]\nname = "alice"\nkey = "hunter2"\n', environment)
+    assert [(key.name, key.key) for key in found.settings.auth.keys] == [
+        ("alice", "hunter2"),
+        ("bob", "swordfish"),
+    ]
+    assert told(file, '[[auth.keys]]\nname = "bob"\nkey = "hunter2"\n', environment) == [
+        "credential auth.keys: auth.keys: two API keys are named `bob`; give each its own name"
+    ]
+
+
+@attrs.frozen
+class Options:
+    size: int = 1
+
+
+def test_a_plugin_is_filled_with_the_places_of_its_options(file: Path) -> None:
+    text = '[sources.pg]\nkind = "postgres"\n\nsize = "5"\n'
+    found = loaded(file, text)
+    with pytest.raises(
+        SettingsError, match=r'a.toml:4: sources.pg.size: expected a whole number, found text \("5"\)'
+    ):
+        found.fill(Options, found.settings.sources["pg"].options, "sources.pg")
+    found = loaded(file, text, {"APPLIANCE_SOURCES__PG__SIZE": "6"})
+    assert found.fill(Options, found.settings.sources["pg"].options, "sources.pg") == Options(6)
+    found = loaded(file, text, {"APPLIANCE_SOURCES__PG__SIZE": "x"})
+    with pytest.raises(SettingsError, match=r"^APPLIANCE_SOURCES__PG__SIZE: sources\.pg\.size: expected"):
+        found.fill(Options, found.settings.sources["pg"].options, "sources.pg")
+
+
+WORDS = [
+    "LIMITS",
+    "SESSIONS",
+    "LISTEN",
+    "0",
+    "1",
+    "URL",
+    "AUTH",
+    "KEYS",
+    "KEY",
+    "CHANNELS",
+    "X",
+    "HISTORY",
+    "",
+]
+NAMES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5)
+VALUES = st.sampled_from(
+    ["", "5", "x", "[]", "[{}]", "{}", "{a = 1}", '"5"', "true", "tcp://a:1", "[", "[5]"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.lists(
+        st.sampled_from(["limits = 5", "listen = [{}]", "[channels.X]", "[auth]", "keys = 1", "a.b = 1"])
+    ).map("\n".join),
+    environment=st.dictionaries(NAMES.map(lambda words: "APPLIANCE_" + "__".join(words)), VALUES, max_size=5),
+    overrides=st.lists(st.builds(lambda w, v: f"{'.'.join(w).lower()}={v}", NAMES, VALUES), max_size=3),
+)
+def test_anything_loads_or_is_told_its_mistakes(
+    file: Path, text: str, environment: dict[str, str], overrides: list[str]
+) -> None:
+    try:
+        settled = loaded(file, text, environment, overrides).settings
+    except SettingsError as error:
+        told_mistakes = error.mistakes
+    else:
+        told_mistakes = ()
+        assert settled.listen
+    assert all(mistake.problem for mistake in told_mistakes)

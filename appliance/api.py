@@ -72,7 +72,7 @@ class Channel:
     `name` with a key makes a topic, `price:BTC`. `route` takes an event and the channel's settings and says to which
     keys' topics it belongs.
     `topics` are keys that exist before any event; one that ends in `*` stands for all with that beginning.
-    `open` channels have any topic that somebody asks for. `message` is the type that messages of the own protocol carry.
+    `open` channels have any topic that somebody asks for. `message` is the type of the own protocol's messages.
     The rows come from `produce`, or from the source named `source` (which the configuration can change).
     `schema` is a class (a msgspec Struct, attrs class or TypedDict) that the data of each event must fit.
     """

@@ -1,6 +1,6 @@
 """The composition root: builds the parts, owns the nurseries, and says in which order things start and stop.
 
-    connections ⊃ flow (listeners, heartbeat, timers, flusher, producers)
+connections ⊃ flow (listeners, heartbeat, timers, flusher, producers)
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from appliance.edge.connection import serve as serve_connection
 from appliance.edge.http import app as http_app
 from appliance.edge.http.server import Server
 from appliance.edge.policy import Policy
-from appliance.edge.session import RESTART, STATUS_TOPIC, Surroundings
+from appliance.edge.session import RESTART, STATUS_TOPIC
+from appliance.edge.surroundings import Ending, Surroundings
 from appliance.edge.tls import Contexts, Refused, Swapped
 from appliance.loading.configured import Configured
 from appliance.runtime.feed import HubFeed
@@ -56,6 +57,8 @@ _PULSE = 1.0
 _DRAINED_BY = 0.6
 """Share of the stop's deadline after which sessions are closed even though some are owed events."""
 _EPOCH_BYTES = 6
+_LOOK_AGAIN = 0.02
+"""Seconds between two looks at whether the last session has gone, while stopping."""
 
 
 @attrs.frozen
@@ -100,6 +103,7 @@ class Appliance:
             heartbeat=self._heartbeat,
             traffic=self._status.traffic,
             aliases=Aliases(settings.aliases),
+            admission=self._admission,
             authenticator=lambda: self._keys,
             auth_timeout=lambda: self._settings.auth.timeout,
         )
@@ -109,17 +113,13 @@ class Appliance:
             sessions=lambda: len(self._around.sessions),
             connections=lambda: self._admission.connections,
         )
-        desk = http_app.Desk(
-            authenticator=lambda: self._keys, statistics=self._report.statistics, assets=assets()
-        )
+        desk = http_app.Desk(around=self._around, statistics=self._report.statistics, assets=assets())
         self._http = Server(
             http_app.make(desk),
             keep_alive=settings.limits.keep_alive,
             head_bytes=settings.limits.head_bytes,
         )
-        self._reception = Reception(
-            admission=self._admission, around=self._around, http=self._http, paths=SOCKET_PATHS
-        )
+        self._reception = Reception(around=self._around, http=self._http, paths=SOCKET_PATHS)
         self._producers = [self._producer(configured) for configured in (*channels, self._system())]
 
     def stop(self) -> None:
@@ -133,23 +133,24 @@ class Appliance:
         self._refresh_certificate()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        async with trio.open_nursery() as connections:  # ends when the last has gone, or at the stop's deadline
-            async with trio.open_nursery() as flow:  # ends when `stop` was asked for and outboxes are drained
-                doors, sources = trio.CancelScope(), trio.CancelScope()
-                await flow.start(self._flusher.run)
-                await flow.start(self._timers.run)
-                await flow.start(self._heartbeat.run)
-                flow.start_soon(self._watch)
-                await flow.start(self._produce, sources)
-                await flow.start(self._listen, doors, connections)
-                task_status.started()
-                await self._stopping.wait()
-                deadline = trio.current_time() + self._settings.stop.deadline
-                connections.cancel_scope.deadline = deadline
-                doors.cancel()
-                sources.cancel()
-                await self._say_goodbye(deadline)
-                flow.cancel_scope.cancel()
+        # `connections` ends when the last has gone, or at the stop's deadline; `flow` when `stop` was asked for and
+        # the outboxes are drained.
+        async with trio.open_nursery() as connections, trio.open_nursery() as flow:
+            doors, sources = trio.CancelScope(), trio.CancelScope()
+            await flow.start(self._flusher.run)
+            await flow.start(self._timers.run)
+            await flow.start(self._heartbeat.run)
+            await flow.start(self._produce, sources)
+            flow.start_soon(self._watch)
+            await flow.start(self._listen, doors, connections)
+            task_status.started()
+            await self._stopping.wait()
+            deadline = trio.current_time() + self._settings.stop.deadline
+            connections.cancel_scope.deadline = deadline
+            doors.cancel()
+            sources.cancel()
+            await self._say_goodbye(deadline)
+            flow.cancel_scope.cancel()
 
     async def _listen(
         self,
@@ -164,7 +165,9 @@ class Appliance:
                         policy = Policy(partial(self._listener_settings, place), self._limits)
                         context = self._context if bound.address.kind == "tls" else None
                         serve = partial(self._serve, policy, context)
-                        await listeners.start(partial(listener.listen, bound.sock, serve, connections=connections))
+                        await listeners.start(
+                            partial(listener.listen, bound.sock, serve, connections=connections)
+                        )
                     task_status.started()
         finally:
             for bound in self._bound:
@@ -200,11 +203,11 @@ class Appliance:
             await self._flusher.settled()
         for session in list(self._around.sessions):
             wait = random.random() * stop.retry  # noqa: S311 - to spread clients, no secret
-            session.end(RESTART, f"{ErrorCode.SERVER_RESTART} retry_after={wait:.1f}")
+            session.end(Ending(RESTART, ErrorCode.SERVER_RESTART, wait))
         await self._http.stop()
         with trio.move_on_at(deadline):
-            while self._around.sessions:
-                await trio.sleep(_DRAINING_LOOK)
+            while self._around.sessions:  # noqa: ASYNC110 - once in the process's life
+                await trio.sleep(_LOOK_AGAIN)
 
     async def _watch(self) -> None:
         """Look after what time alone changes: rates, health, old entries, the certificate."""
@@ -268,7 +271,3 @@ class Appliance:
             closed=traffic.closed,
             errors=traffic.errors.total(),
         )
-
-
-_DRAINING_LOOK = 0.02
-"""Seconds between two looks at whether the last session has gone, while stopping."""

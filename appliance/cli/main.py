@@ -43,7 +43,11 @@ def cli() -> None:
 def _configured(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options by which a configuration is given."""
     overrides = click.option(
-        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Set one key, as in --set limits.sessions=500."
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Set one key, as in --set limits.sessions=500.",
     )
     state = click.option("--state-dir", metavar="DIR", help="Folder for keys and certificates.")
     listen = click.option(
@@ -56,9 +60,13 @@ def _configured(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @cli.command()
-@click.option("--config", "file", type=_FILE, help="The TOML file; without one, the embedded default is served.")
+@click.option(
+    "--config", "file", type=_FILE, help="The TOML file; without one, the embedded default is served."
+)
 @_configured
-def serve(file: Path | None, listen: tuple[str, ...], state_dir: str | None, overrides: tuple[str, ...]) -> None:
+def serve(
+    file: Path | None, listen: tuple[str, ...], state_dir: str | None, overrides: tuple[str, ...]
+) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     SIGHUP reads the configuration again and takes over what can change while clients are connected:

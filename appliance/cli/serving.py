@@ -164,19 +164,22 @@ class _Running:
     settings: Settings
     state: State
     hello: greeting.Greeting
+    status: int = _STOPPED_AT_ONCE
 
     async def run(self) -> int:
-        async with trio.open_nursery() as nursery:  # ends when the appliance has stopped, or at a second signal
+        async with (
+            trio.open_nursery() as nursery
+        ):  # ends when the appliance has stopped, or at a second signal
             await nursery.start(self._watch_signals, nursery.cancel_scope)
             nursery.start_soon(self._renew_certificate)
             async with trio.open_nursery() as serving:  # ends when the appliance has stopped
                 await serving.start(self.served.run)
                 _log.info("serving", listeners=[str(address) for address in self.hello.addresses])
                 greeting.show(self.hello, sys.stdout)
-            _log.info("stopped")
+            self.status = 0
             nursery.cancel_scope.cancel()
-            return 0
-        return _STOPPED_AT_ONCE
+        _log.info("stopped")
+        return self.status
 
     async def _watch_signals(
         self, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -192,7 +195,9 @@ class _Running:
                     everything.cancel()
                 else:
                     stopping = True
-                    _log.info("stopping", signal=signal.Signals(number).name, deadline=self.settings.stop.deadline)
+                    _log.info(
+                        "stopping", signal=signal.Signals(number).name, deadline=self.settings.stop.deadline
+                    )
                     self.served.stop()
 
     def _reload(self) -> None:

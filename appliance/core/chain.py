@@ -10,17 +10,17 @@ from __future__ import annotations
 
 
 class Chain:
-    """A link: a frame behind those before it. The links of a chain know their last follower, not each other's holders."""
+    """A link: a frame behind those before it."""
 
-    __slots__ = ("_before", "_joined", "count", "following", "frame", "size")
+    __slots__ = ("_joined", "before", "count", "following", "frame", "size")
 
     def __init__(self, before: Chain | None, frame: bytes) -> None:
-        self._before = before
+        self.before = before
         self._joined: bytes | None = None
         self.frame = frame
         self.following: Chain | None = None
-        self.count = 0 if before is None else before.count + 1
-        self.size = 0 if before is None else before.size + len(frame)
+        self.count: int = 0 if before is None else before.count + 1
+        self.size: int = 0 if before is None else before.size + len(frame)
 
     def then(self, frame: bytes) -> Chain:
         """Give the link for `frame` behind this one: the same for all who ask with the same frame in a row."""
@@ -37,9 +37,10 @@ class Chain:
             link: Chain | None = self
             while link is not None:
                 frames.append(link.frame)
-                link = link._before  # noqa: SLF001 - of the same class
+                link = link.before
             frames.reverse()
-            self._joined = frames[1] if len(frames) == 2 else b"".join(frames)  # noqa: PLR2004 - the root and one
+            # Joining one frame with the root's empty one would copy it.
+            self._joined = self.frame if self.count == 1 else b"".join(frames)
         return self._joined
 
 

@@ -67,7 +67,9 @@ class Admission:
         if not wait:
             return None
         return Refusal(
-            ErrorCode.RATE_LIMITED, f"At most {most} connections a minute (limits.connections_per_minute)", wait
+            ErrorCode.RATE_LIMITED,
+            f"At most {most} connections a minute (limits.connections_per_minute)",
+            wait,
         )
 
     def open(self, policy: Policy) -> Refusal | None:

@@ -13,7 +13,7 @@ import trio
 from appliance.edge import head as heads
 from appliance.edge import websocket
 from appliance.edge.refusal import response
-from appliance.edge.session import Caller, Session, Surroundings
+from appliance.edge.session import Caller, Session
 from appliance.edge.stream import Stream
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-    from appliance.edge.admission import Admission, Refusal
+    from appliance.edge.admission import Refusal
     from appliance.edge.head import Head
     from appliance.edge.policy import Policy
+    from appliance.edge.surroundings import Surroundings
 
 _log = structlog.get_logger()
 
@@ -43,7 +44,6 @@ class HttpServer(Protocol):
 class Reception:
     """Where connections are received: what routing needs to know, shared by all listeners."""
 
-    admission: Admission
     around: Surroundings
     http: HttpServer
     paths: frozenset[str]
@@ -160,14 +160,14 @@ async def _serve_socket(arrival: Arrival, reception: Reception, stream: Stream, 
         raise Unserved("slow_upgrade") from None
     finally:
         if refused is None:
-            reception.admission.close(policy)
+            reception.around.admission.close(policy)
 
 
 def _refused(arrival: Arrival, reception: Reception) -> Refusal | None:
     """Count the client in, or say why it is not let in."""
     policy = arrival.policy
-    refused = reception.admission.greet(policy, arrival.address, trio.current_time())
-    return refused or reception.admission.open(policy)
+    refused = reception.around.admission.greet(policy, arrival.address, trio.current_time())
+    return refused or reception.around.admission.open(policy)
 
 
 @contextlib.asynccontextmanager
@@ -184,7 +184,9 @@ async def _lone_errors() -> AsyncIterator[None]:
 def _check_upgrade(reception: Reception, policy: Policy, head: Head) -> None:
     if head.path not in reception.paths:
         known = ", ".join(sorted(reception.paths))
-        raise Unserved("unknown_path", response(HTTPStatus.NOT_FOUND, f"no WebSocket here; there is one at {known}"))
+        raise Unserved(
+            "unknown_path", response(HTTPStatus.NOT_FOUND, f"no WebSocket here; there is one at {known}")
+        )
     if head.get(b"sec-websocket-version") != b"13" or not head.get(b"sec-websocket-key"):
         raise Unserved(
             "bad_upgrade",

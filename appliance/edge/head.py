@@ -12,7 +12,18 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 TLS_RECORD = b"\x16\x03"
 """How a TLS hello begins: on a plain port, a client that took it for a TLS one."""
 
-_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PRI ")
+_METHODS = (
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PRI ",
+)
 
 
 @attrs.frozen

@@ -40,7 +40,9 @@ def bind(address: Address) -> socket.socket:
     if address.kind == "unix":
         return _bind_unix(address)
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except OSError as error:
         raise StartError(f"{address}: {address.host!r} is no address of this machine ({error})") from error
     family, kind, protocol, _, target = found[0]
@@ -144,7 +146,7 @@ async def _guard(serve: Serve, sock: socket.socket, address: str) -> None:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await serve(sock, address)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the guard: told once, and nobody else is harmed
             _log.exception("connection failed", client=address)
 
 

@@ -10,7 +10,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.settings.tree import Auth, ListenLimits, LimitSettings, ListenSettings
+    from appliance.settings.tree import Auth, LimitSettings, ListenLimits, ListenSettings
 
 
 @attrs.frozen
@@ -29,7 +29,9 @@ def settle(own: ListenLimits, general: LimitSettings) -> Bounds:
     """Take what a listener says, and what is said for all where it says nothing."""
     names = [field.name for field in attrs.fields(Bounds)]
     values = {name: getattr(own, name) for name in names}
-    return Bounds(**{name: getattr(general, name) if values[name] is None else values[name] for name in names})
+    return Bounds(
+        **{name: getattr(general, name) if values[name] is None else values[name] for name in names}
+    )
 
 
 class Policy:

@@ -15,29 +15,22 @@ from appliance.access.principals import ANONYMOUS, Credential, Principal
 from appliance.core.buckets import Bucket
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.subscriptions import Joined, Terms
-from appliance.core.topics import is_pattern
 from appliance.core.topics import check as check_name
+from appliance.core.topics import is_pattern
 from appliance.dialects import cryptointel, framing
 from appliance.dialects.commands import Authenticate, Command, Subscribe, Unsubscribe
+from appliance.edge.surroundings import Ending
 from appliance.edge.websocket import Hangup
-from appliance.edge.words import Framed
+from appliance.edge.words import Wording
 from appliance.runtime.report import timestamp
 from appliance.runtime.subscriber import Subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from appliance.access.principals import Authenticator
-    from appliance.core.topics import Aliases
     from appliance.edge.admission import Refusal
     from appliance.edge.head import Head
     from appliance.edge.policy import Policy
+    from appliance.edge.surroundings import Surroundings
     from appliance.edge.websocket import Socket
-    from appliance.runtime.flusher import Flusher
-    from appliance.runtime.heartbeat import Heartbeat
-    from appliance.runtime.hub import Hub
-    from appliance.runtime.status import Traffic
-    from appliance.runtime.timers import Timers
 
 _log = structlog.get_logger()
 
@@ -52,21 +45,6 @@ TRY_LATER = 1013
 
 _GOODBYE = 5.0
 """Seconds that a client has to answer a close frame."""
-
-
-@attrs.frozen(kw_only=True)
-class Surroundings:
-    """What all sessions share. The callables give what the settings say at the moment."""
-
-    hub: Hub
-    flusher: Flusher
-    timers: Timers
-    heartbeat: Heartbeat
-    traffic: Traffic
-    aliases: Aliases
-    authenticator: Callable[[], Authenticator]
-    auth_timeout: Callable[[], float]
-    sessions: set[Session] = attrs.field(factory=set)
 
 
 @attrs.frozen(kw_only=True)
@@ -88,7 +66,7 @@ class Session:
         self._form = cryptointel.Form.DOCUMENT
         self._principal: Principal | None = ANONYMOUS if policy.auth == "none" else None
         self._scope = trio.CancelScope()
-        self._ending: tuple[int, str] | None = None
+        self._ending: Ending | None = None
         self._told_status = False
         self._stream = socket.stream
         self._outbox = around.flusher.outbox(self._stream, self._slow, burst=policy.limits.burst)
@@ -120,12 +98,11 @@ class Session:
         self._stream.push(framing.PING)
 
     def gone(self) -> None:
-        self.end(GOING_AWAY, "no sign of life")
+        self.end(Ending(GOING_AWAY, "no sign of life"))
 
-    def end(self, code: int, reason: str) -> None:
-        """Close the session from outside, once what it is owed so far has been handed over."""
+    def end(self, ending: Ending) -> None:
         if self._ending is None:
-            self._ending = (code, reason)
+            self._ending = ending
             self._scope.cancel()
 
     async def run(self) -> None:
@@ -138,19 +115,19 @@ class Session:
             with self._scope:
                 await self._converse(log)
         except Hangup as hangup:
-            self._ending = self._ending or (hangup.code, hangup.reason)
+            self._ending = self._ending or Ending(hangup.code, hangup.reason)
         finally:
             leave()
             self._subscriber.leave()
             around.sessions.discard(self)
-            code, reason = self._ending or (INTERNAL_ERROR, "internal error")
+            ending = self._ending or Ending(INTERNAL_ERROR, "internal error")
             self._stream.push(self._outbox.collect())
             try:
-                await self._socket.close(code, reason, within=_GOODBYE)
+                await self._socket.close(ending.code, ending.text, within=_GOODBYE)
             finally:
-                self._account(log, code, reason)
+                self._account(log, ending)
 
-    def _account(self, log: Any, code: int, reason: str) -> None:  # noqa: ANN401 - any structlog logger
+    def _account(self, log: Any, ending: Ending) -> None:  # noqa: ANN401 - any structlog logger
         """Write down what the session was."""
         traffic = self._around.traffic
         traffic.closed += 1
@@ -158,8 +135,8 @@ class Session:
         traffic.sent_bytes += self._stream.sent
         log.info(
             "session closed",
-            code=code,
-            reason=reason,
+            code=ending.code,
+            reason=ending.text,
             principal=self._principal.name if self._principal else None,
             seconds=round(trio.current_time() - self._started, 3),
             events=self._outbox.taken,
@@ -173,7 +150,8 @@ class Session:
         """Tell a client that is not let in why, in its own words, and close."""
         self._complain(RequestError(refusal.code, refusal.message), retry_after=refusal.retry_after)
         self._stream.push(self._outbox.collect())
-        await self._socket.close(TRY_LATER, f"{refusal.code} retry_after={refusal.retry_after:.1f}", within=_GOODBYE)
+        ending = Ending(TRY_LATER, refusal.code, refusal.retry_after)
+        await self._socket.close(ending.code, ending.text, within=_GOODBYE)
 
     async def _converse(self, log: Any) -> None:  # noqa: ANN401 - any structlog logger
         if self._policy.auth != "none":
@@ -196,7 +174,7 @@ class Session:
                 self._principal = ANONYMOUS
         except RequestError as error:
             self._complain(error)
-            self._ending = (POLICY_VIOLATION, error.code)
+            self._ending = Ending(POLICY_VIOLATION, error.code)
 
     async def _wait_for_credential(self) -> None:
         timeout = self._around.auth_timeout()
@@ -204,8 +182,10 @@ class Session:
             while self._principal is None and self._ending is None:
                 await self._serve_next()
             return
-        self._complain(RequestError(ErrorCode.UNAUTHORIZED, f"No credential within {timeout:g} s (auth.timeout)"))
-        self._ending = (POLICY_VIOLATION, ErrorCode.UNAUTHORIZED)
+        self._complain(
+            RequestError(ErrorCode.UNAUTHORIZED, f"No credential within {timeout:g} s (auth.timeout)")
+        )
+        self._ending = Ending(POLICY_VIOLATION, ErrorCode.UNAUTHORIZED)
 
     async def _serve_next(self) -> None:
         message = await self._socket.receive()
@@ -265,7 +245,7 @@ class Session:
         try:
             self._authenticate(Credential(token, "message"))
         except RequestError as error:
-            self._ending = (POLICY_VIOLATION, error.code)
+            self._ending = Ending(POLICY_VIOLATION, error.code)
             raise
 
     def _subscribe(self, command: Subscribe) -> None:
@@ -298,7 +278,9 @@ class Session:
                 ErrorCode.RATE_LIMITED, f"At most {most} channels for one connection (limits.subscriptions)"
             )
         label = command.label or (None if is_pattern(name) else written)
-        return self._subscriber.subscribe(name, Terms(Framed(self._form), label, command.limit), recover)
+        return self._subscriber.subscribe(
+            name, Terms(Wording(self._form, framing.text), label, command.limit), recover
+        )
 
     def _unsubscribe(self, command: Unsubscribe) -> None:
         form = self._form = _form(command.form)
@@ -317,7 +299,7 @@ class Session:
             return
         self._told_status = True
         if STATUS_TOPIC not in self._subscriber:
-            terms = Terms(Framed(cryptointel.Form.DOCUMENT))
+            terms = Terms(Wording(cryptointel.Form.DOCUMENT, framing.text))
             for reading in self._subscriber.subscribe(STATUS_TOPIC, terms, {}):
                 self._subscriber.catch_up(reading)
 
@@ -349,7 +331,7 @@ class Session:
         resume = self._outbox.positions()
         self._subscriber.leave()
         self._complain(RequestError(ErrorCode.SLOW_CLIENT, reason), resume=resume)
-        self.end(POLICY_VIOLATION, ErrorCode.SLOW_CLIENT)
+        self.end(Ending(POLICY_VIOLATION, ErrorCode.SLOW_CLIENT))
 
 
 def _form(form: object) -> cryptointel.Form:

@@ -210,7 +210,10 @@ class Stream(trio.abc.Stream):
 
     async def finish(self) -> None:
         """Close gracefully: see that the peer can read the last words, which a hard close would throw away."""
-        with trio.move_on_after(_LINGER), contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        with (
+            trio.move_on_after(_LINGER),
+            contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+        ):
             await self.drained()
             self._say_goodbye()
             while await self.receive_some(_CHUNK):
@@ -283,7 +286,6 @@ def _writer(sock: socket.socket) -> Callable[[bytes], int]:
     """Give what sends on a socket. `SSLSocket.send` asks in Python what is known here, at a twentieth of the cost
     of an event: so what it calls is called directly.
     """
-    if isinstance(sock, ssl.SSLSocket) and (connection := sock._sslobj) is not None:  # noqa: SLF001 - see above
-        write: Callable[[bytes], int] = connection.write
-        return write
-    return sock.send
+    connection = getattr(sock, "_sslobj", None)
+    write: Callable[[bytes], int] = sock.send if connection is None else connection.write
+    return write

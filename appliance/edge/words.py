@@ -1,4 +1,4 @@
-"""A dialect's texts as WebSocket frames: what the hub asks of a form, framing included."""
+"""A dialect's texts, wrapped for the way they travel: what the hub asks of a form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from appliance.dialects import cryptointel, framing
+from appliance.dialects import cryptointel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Framed:
-    """A form of the cryptointel dialect, framed. Equal forms share each rendered frame."""
+class Wording:
+    """A form of the cryptointel dialect with its wrapping. Equal ones share each rendered frame."""
 
     form: cryptointel.Form
+    wrap: Callable[[bytes], bytes]
 
     def update(self, topic: Topic, label: str) -> Callable[[Entry], bytes]:
-        text, frame = cryptointel.update(self.form, topic, label), framing.text
+        text, wrap = cryptointel.update(self.form, topic, label), self.wrap
 
         def render(entry: Entry) -> bytes:
-            return frame(text(entry))
+            return wrap(text(entry))
 
         return render
 
     def gap(self, topic: Topic, label: str) -> Callable[[int, int], bytes]:
-        text, frame = cryptointel.gap(self.form, topic, label), framing.text
+        text, wrap = cryptointel.gap(self.form, topic, label), self.wrap
 
         def render(first: int, last: int) -> bytes:
-            return frame(text(first, last))
+            return wrap(text(first, last))
 
         return render

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import pluggy
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -58,25 +60,30 @@ def _register(module: ModuleType, file: Path) -> Iterator[Any]:
 
 
 def _add(catalogue: Catalogue, thing: object, file: Path) -> None:
-    known: dict[str, Any]
-    match thing:
-        case Channel():
-            name, known = thing.name, catalogue.channels
-            _check(thing, file)
-        case Source():
-            name, known = thing.kind, catalogue.sources
-        case _:
-            raise PluginError(f"{file}: a hook returned {thing!r}; it returns Channel or Source of appliance.api")
+    if isinstance(thing, Channel):
+        _check(thing, file)
+        _claim(catalogue.channels, thing.name, thing, file, catalogue.files)
+    elif isinstance(thing, Source):
+        _claim(catalogue.sources, thing.kind, thing, file, catalogue.files)
+    else:
+        raise PluginError(f"{file}: a hook returned {thing!r}; it returns Channel or Source of appliance.api")
+
+
+def _claim(known: dict[str, T], name: str, thing: T, file: Path, files: dict[str, Path]) -> None:
     if name in known:
-        raise PluginError(f"{file}: {name!r} is already registered by {catalogue.files[name]}: rename one of them")
+        raise PluginError(f"{file}: {name!r} is already registered by {files[name]}: rename one of them")
     known[name] = thing
-    catalogue.files[name] = file
+    files[name] = file
 
 
 def _check(channel: Channel, file: Path) -> None:
     if not topics.is_channel(channel.name):
-        raise PluginError(f"{file}: {channel.name!r} is no name for a channel: a-z, 0-9 and _, beginning with a letter")
+        raise PluginError(
+            f"{file}: {channel.name!r} is no name for a channel: a-z, 0-9 and _, beginning with a letter"
+        )
     if (channel.produce is None) == (channel.source is None):
         raise PluginError(f"{file}: channel {channel.name!r} has either `produce` or `source`")
     if not attrs.has(channel.Settings):
-        raise PluginError(f"{file}: Settings of channel {channel.name!r} is no attrs class: decorate it with attrs.frozen")
+        raise PluginError(
+            f"{file}: Settings of channel {channel.name!r} is no attrs class: decorate it with attrs.frozen"
+        )

@@ -90,7 +90,9 @@ class _Configuration:
 
     def _unknown(self, path: str, kind: str, name: str, known: Iterable[str]) -> None:
         nearest = words.nearest(name, known)
-        hint = f"; did you mean `{nearest}`?" if nearest else f"; there are {', '.join(sorted(known)) or 'none'}"
+        hint = (
+            f"; did you mean `{nearest}`?" if nearest else f"; there are {', '.join(sorted(known)) or 'none'}"
+        )
         self._mistakes.append(self._loaded.places.mistake(path, f"there is no {kind} `{name}`{hint}"))
 
 

@@ -53,5 +53,7 @@ def load(file: Path) -> ModuleType:
 def _line(error: Exception, file: Path) -> int:
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return error.lineno
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
+    ]
     return lines[-1] or 0 if lines else 0

@@ -73,7 +73,7 @@ class Flusher:
 
     async def settled(self) -> None:
         """Wait until every client has been handed all that it is owed: for a stop."""
-        while self._dirty or self._draining or self._parked is None:
+        while self._dirty or self._draining or self._parked is None:  # noqa: ASYNC110 - no event for each flush
             await trio.sleep(_LOOK_AGAIN)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

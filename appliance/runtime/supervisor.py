@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from appliance.runtime.status import Health
 
+
 @attrs.frozen
 class Producer:
     """What a supervisor runs: `produce` for as long as it lasts."""

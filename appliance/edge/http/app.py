@@ -16,6 +16,7 @@ from starlette.routing import Route
 from appliance.access import credentials
 from appliance.access.principals import ANONYMOUS
 from appliance.core.errors import RequestError
+from appliance.edge.http import sse
 from appliance.runtime.report import timestamp
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from appliance.access.principals import Authenticator, Principal
+    from appliance.access.principals import Principal
     from appliance.edge.policy import Policy
+    from appliance.edge.surroundings import Surroundings
 
     Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -42,7 +44,7 @@ class Asset:
 class Desk:
     """What the endpoints answer from."""
 
-    authenticator: Callable[[], Authenticator]
+    around: Surroundings
     statistics: Callable[[], dict[str, Any]]
     assets: Mapping[str, Asset]
 
@@ -57,7 +59,9 @@ class Answer(Response):
 
 
 _PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; connect-src 'self' wss: ws:; frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy": (
+        "default-src 'self'; connect-src 'self' wss: ws:; frame-ancestors 'none'; base-uri 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
@@ -67,7 +71,8 @@ _PAGE_HEADERS = {
 def make(desk: Desk) -> ASGIApp:
     routes = [
         Route("/health", _health, methods=["GET"]),
-        Route("/ws/stats", _guarded(desk, _statistics(desk)), methods=["GET"]),
+        Route("/ws/stats", _statistics(desk), methods=["GET"]),
+        Route("/sse", _events(desk), methods=["GET"]),
         *(Route(path, _asset(asset), methods=["GET"]) for path, asset in desk.assets.items()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
@@ -82,7 +87,9 @@ class _NoSockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1002, "reason": "open a connection for the socket"})
+            await send(
+                {"type": "websocket.close", "code": 1002, "reason": "open a connection for the socket"}
+            )
         else:
             await self._app(scope, receive, send)
 
@@ -92,8 +99,17 @@ async def _health(_request: Request) -> Response:
 
 
 def _statistics(desk: Desk) -> Endpoint:
-    async def answer(_request: Request) -> Response:
+    async def answer(request: Request) -> Response:
+        _authenticate(desk, request)
         return Answer(desk.statistics())
+
+    return answer
+
+
+def _events(desk: Desk) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        principal = _authenticate(desk, request)
+        return sse.answer(desk.around, request.scope["state"]["policy"], principal, request)
 
     return answer
 
@@ -105,16 +121,6 @@ def _asset(asset: Asset) -> Endpoint:
     return answer
 
 
-def _guarded(desk: Desk, endpoint: Endpoint) -> Endpoint:
-    """Let only those through who show what the listener wants to see."""
-
-    async def answer(request: Request) -> Response:
-        _authenticate(desk, request)
-        return await endpoint(request)
-
-    return answer
-
-
 def _authenticate(desk: Desk, request: Request) -> Principal:
     policy: Policy = request.scope["state"]["policy"]
     if policy.auth == "none":
@@ -122,12 +128,14 @@ def _authenticate(desk: Desk, request: Request) -> Principal:
     try:
         credential = credentials.find(request.headers.raw, request.url.query)
         if credential is not None:
-            return desk.authenticator().authenticate(credential, time.time())
+            return desk.around.authenticator().authenticate(credential, time.time())
     except RequestError as error:
         raise HTTPException(HTTPStatus.UNAUTHORIZED, f"Unauthorized: {error}", _CHALLENGE) from None
     if policy.auth == "optional":
         return ANONYMOUS
-    raise HTTPException(HTTPStatus.UNAUTHORIZED, "Unauthorized: show an API key as `Authorization: Bearer KEY`", _CHALLENGE)
+    raise HTTPException(
+        HTTPStatus.UNAUTHORIZED, "Unauthorized: show an API key as `Authorization: Bearer KEY`", _CHALLENGE
+    )
 
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="appliance"'}

@@ -31,12 +31,13 @@ class _PlainH2(H2Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(*args, **kwargs)
-        offered = dict(self.connection.local_settings)
-        offered.pop(h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL, None)
+        codes = h2.settings.SettingCodes
+        offered = {codes(code): value for code, value in self.connection.local_settings.items()}
+        offered.pop(codes.ENABLE_CONNECT_PROTOCOL, None)
         self.connection.local_settings = h2.settings.Settings(client=False, initial_values=offered)
 
 
-hypercorn.protocol.H2Protocol = _PlainH2  # type: ignore[misc]
+hypercorn.protocol.H2Protocol = _PlainH2  # type: ignore[attr-defined, misc]
 
 
 class _Face(trio.abc.Stream):

@@ -5,6 +5,7 @@ Must not know the clock, nor the model that predicts it from the prices alone.
 A log price is a slow part and a passing one. The slow part walks with stochastic volatility, partly with
 its group, follows a trend that comes and goes, jumps at times, and is held near its magnitude over months.
 The passing part is overreaction, which fades within minutes. Only trend and overreaction can be predicted.
+Hours and days have the volatility of the instrument; minutes, with their overreaction, somewhat more.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _ROUGHNESS = 0.6  # standard deviation of the logarithm of volatility
 _TREND = 1_200.0  # seconds that a trend lasts
 _TREND_SIZE = 0.013  # its drift per second, in volatilities of a second
 _FADE = 90.0  # seconds over which overreaction fades
-_FADE_SIZE = 0.9  # its standard deviation, in volatilities of a minute
+_FADE_SIZE = 0.8  # its standard deviation, in volatilities of a minute
 _ANCHOR = 120 * DAY  # seconds over which a price is drawn back to its magnitude
-_JUMPS = 1 / 3_600.0  # jumps per second of one symbol
+_JUMPS = 1 / 1_500.0  # jumps per second of one symbol
 _JUMP_SIZE = 4.5  # their standard deviation, in volatilities of a minute
-_OVERREACTION = 0.6  # the share of a jump that fades
+_OVERREACTION = 0.65  # the share of a jump that fades
 _RUSH = 5.0  # seconds over which a jump enters the price
 _BURST = 120.0  # seconds over which a burst of volume fades
-_DIFFUSION = math.sqrt(0.5)  # what jumps and trend leave of the variance
+_DIFFUSION = math.sqrt(0.4)  # what jumps and trend leave of an hour's variance
 _TOGETHER = {Group.COIN: 0.75, Group.STOCK: 0.6}  # how far a symbol goes with its group
 _WORLD = 0.6  # how far a group goes with the world
 
@@ -141,7 +142,7 @@ class _Walk:
         self._slow += rush * (1 - _OVERREACTION)
         self._passing += rush * _OVERREACTION
         price = max(round(math.exp(self._slow + self._passing), self._decimals), self._least)
-        activity = math.exp(0.6 * self._rough + self._burst) * (0.5 + 0.5 * shock * shock)
+        activity = math.exp(0.6 * self._rough + self._burst) * (0.4 + 0.4 * shock * shock)
         return Move(price, self._turnover * pace.seconds * activity / price)
 
 

@@ -39,10 +39,13 @@ def test_a_day_of_seconds_stays_near_its_magnitude(day: dict[str, list[float]], 
 
 
 @pytest.mark.parametrize("symbol", ["BTC", "AAPL"])
-def test_volatility_is_that_of_the_symbol(day: dict[str, list[float]], symbol: str) -> None:
-    minutes = returns(day[symbol], every=60)
-    yearly = statistics.pstdev(minutes) * math.sqrt(YEAR / 60)
-    assert yearly == pytest.approx(instrument(symbol, seed=1).volatility, rel=0.4)
+def test_hours_have_the_volatility_of_the_symbol_and_minutes_somewhat_more(symbol: str) -> None:
+    usual = instrument(symbol, seed=1).volatility
+    prices = path(symbol, seconds=60.0, steps=60_000)[symbol]
+    hours = statistics.pstdev(returns(prices, every=60)) * math.sqrt(YEAR / 3_600)
+    minutes = statistics.pstdev(returns(prices)) * math.sqrt(YEAR / 60)
+    assert hours == pytest.approx(usual, rel=0.25)
+    assert usual < minutes < 1.7 * usual
 
 
 @pytest.mark.parametrize("symbol", ["BTC", "AAPL"])

@@ -1,0 +1,41 @@
+"""A sink for an answer that is sent by somebody else: what is pushed waits here, within a bound, to be fetched."""
+
+from __future__ import annotations
+
+import trio
+
+_MOST_BYTES = 65_536
+
+
+class Pipe:
+    """One side pushes without waiting, the other fetches. Full, it says so, as a socket does."""
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._ready = trio.Event()
+        self._empty = trio.Event()
+        self._empty.set()
+        self.sent = 0
+
+    def push(self, data: bytes) -> bool:
+        if not self._waiting:
+            self._empty = trio.Event()
+        self._waiting.append(data)
+        self._size += len(data)
+        self._ready.set()
+        return self._size < _MOST_BYTES
+
+    async def drained(self) -> None:
+        await self._empty.wait()
+
+    async def fetch(self) -> bytes:
+        """Give all that waits, once there is something."""
+        await self._ready.wait()
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._size = 0
+        self.sent += len(data)
+        self._ready = trio.Event()
+        self._empty.set()
+        return data

@@ -1,0 +1,145 @@
+"""`GET /sse?channels=…`: the messages of the own protocol as server-sent events."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import trio
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+
+from appliance.core.errors import ErrorCode, RequestError
+from appliance.core.subscriptions import Joined, Terms
+from appliance.core.topics import check, is_pattern
+from appliance.dialects import cryptointel, eventstream
+from appliance.edge.http.pipe import Pipe
+from appliance.edge.words import Wording
+from appliance.runtime.report import timestamp
+from appliance.runtime.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from appliance.access.principals import Principal
+    from appliance.edge.policy import Policy
+    from appliance.edge.surroundings import Ending, Surroundings
+
+_FORM = cryptointel.Form.DOCUMENT
+_WORDING = Wording(_FORM, eventstream.event)
+_KEEP_ALIVE = 15.0
+"""Seconds of silence after which a comment is sent."""
+_RETRY = 2.0
+"""Seconds that a client waits before it comes back, unless it is told otherwise."""
+_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class EventStream:
+    """One client. It counts as a session, and ends as one."""
+
+    received = 0
+
+    def __init__(self, around: Surroundings, policy: Policy, principal: Principal) -> None:
+        self._around = around
+        self._policy = policy
+        self._pipe = Pipe()
+        self._ended = trio.Event()
+        self._outbox = around.flusher.outbox(self._pipe, self._slow, burst=policy.limits.burst)
+        self._subscriber = Subscriber(
+            around.hub,
+            self._outbox,
+            clock=trio.current_time,
+            call_at=around.timers.call_at,
+            newcomer=self._joined_newcomer,
+            may_read=principal.may_read,
+        )
+
+    @property
+    def sent(self) -> int:
+        return self._pipe.sent
+
+    def end(self, ending: Ending) -> None:
+        self._pipe.push(eventstream.retry(_RETRY if ending.retry_after is None else ending.retry_after))
+        self._ended.set()
+
+    def subscribe(self, names: list[str]) -> None:
+        """Read what the request names; `RequestError` for the first that cannot be."""
+        most = self._policy.bounds.subscriptions
+        if len(names) > most:
+            raise RequestError(
+                ErrorCode.RATE_LIMITED, f"At most {most} channels for one connection (limits.subscriptions)"
+            )
+        joined: list[Joined] = []
+        for written in names:
+            name = self._around.aliases.canonical(check(written))
+            label = None if is_pattern(name) else written
+            joined += self._subscriber.subscribe(name, Terms(_WORDING, label), {})
+        self._outbox.put(eventstream.retry(_RETRY))
+        patterns = [name for name in names if is_pattern(name)]
+        self._outbox.put(eventstream.event(cryptointel.subscribed(_FORM, None, joined, patterns)))
+        for reading in joined:
+            self._subscriber.catch_up(reading)
+
+    def leave(self) -> None:
+        """Stop reading."""
+        self._subscriber.leave()
+
+    async def run(self) -> AsyncIterator[bytes]:
+        """Give the answer, piece by piece, to its end; the admission counted the session in."""
+        around = self._around
+        around.sessions.add(self)
+        around.traffic.opened += 1
+        try:
+            while not self._ended.is_set():
+                data = eventstream.KEEP_ALIVE
+                with trio.move_on_after(_KEEP_ALIVE):
+                    data = await self._pipe.fetch()
+                yield data
+        finally:
+            around.sessions.discard(self)
+            around.traffic.closed += 1
+            around.traffic.sent_bytes += self._pipe.sent
+            around.admission.close(self._policy)
+            self.leave()
+
+    def _slow(self, reason: str) -> None:
+        complaint = cryptointel.Complaint(timestamp=timestamp(time.time()), resume=self._outbox.positions())
+        self.leave()
+        self._around.traffic.errors[ErrorCode.SLOW_CLIENT] += 1
+        self._pipe.push(eventstream.event(cryptointel.error(_FORM, ErrorCode.SLOW_CLIENT, reason, complaint)))
+        self._ended.set()
+
+    def _joined_newcomer(self, joined: Joined) -> None:
+        self._outbox.put(eventstream.event(cryptointel.subscribed(_FORM, None, [joined], [])))
+
+
+_STATUS = {
+    ErrorCode.INVALID_CHANNEL: HTTPStatus.NOT_FOUND,
+    ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ErrorCode.CONNECTION_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def answer(around: Surroundings, policy: Policy, principal: Principal, request: Request) -> StreamingResponse:
+    """Open a stream of what the request names, or raise the HTTP error that says why not."""
+    names = [name for name in request.query_params.get("channels", "").split(",") if name]
+    if not names:
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST, "name channels, as in /sse?channels=price:BTC,signals:high"
+        )
+    refusal = around.admission.open(policy)
+    if refusal is not None:
+        retry = {"retry-after": f"{refusal.retry_after:.0f}"}
+        raise HTTPException(_STATUS[refusal.code], refusal.message, retry)
+    stream = EventStream(around, policy, principal)
+    try:
+        stream.subscribe(names)
+    except RequestError as error:
+        around.admission.close(policy)
+        stream.leave()
+        around.traffic.errors[error.code] += 1
+        raise HTTPException(_STATUS.get(error.code, HTTPStatus.BAD_REQUEST), error.message) from None
+    return StreamingResponse(stream.run(), media_type="text/event-stream", headers=_HEADERS)

@@ -1,0 +1,64 @@
+"""What all sessions share, and how each of them is seen from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.access.principals import Authenticator
+    from appliance.core.topics import Aliases
+    from appliance.edge.admission import Admission
+    from appliance.runtime.flusher import Flusher
+    from appliance.runtime.heartbeat import Heartbeat
+    from appliance.runtime.hub import Hub
+    from appliance.runtime.status import Traffic
+    from appliance.runtime.timers import Timers
+
+
+@attrs.frozen
+class Ending:
+    """Why a session ends: a WebSocket's close code, a reason, and when the client may come back."""
+
+    code: int
+    reason: str
+    retry_after: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The reason as it stands in a close frame."""
+        if self.retry_after is None:
+            return self.reason
+        return f"{self.reason} retry_after={self.retry_after:.1f}"
+
+
+class Ongoing(Protocol):
+    """A session, whatever way it travels."""
+
+    @property
+    def received(self) -> int: ...
+
+    @property
+    def sent(self) -> int: ...
+
+    def end(self, ending: Ending) -> None:
+        """Close the session, once what it was handed so far is on its way."""
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """The parts that sessions live among. The callables give what the settings say at the moment."""
+
+    hub: Hub
+    flusher: Flusher
+    timers: Timers
+    heartbeat: Heartbeat
+    traffic: Traffic
+    aliases: Aliases
+    admission: Admission
+    authenticator: Callable[[], Authenticator]
+    auth_timeout: Callable[[], float]
+    sessions: set[Ongoing] = attrs.field(factory=set)

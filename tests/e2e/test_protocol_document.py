@@ -169,7 +169,9 @@ class Conversation:
             try:
                 message = json.loads(self.socket.recv(max(0, deadline - time.monotonic())))
             except TimeoutError:
-                raise AssertionError(f"not within {PATIENCE:g} s; the last that came: {received[-3:]}") from None
+                raise AssertionError(
+                    f"not within {PATIENCE:g} s; the last that came: {received[-3:]}"
+                ) from None
             differences = [*self._known.differences(expected, message)]
             if not differences:
                 self._known.learn(expected, message)

@@ -277,7 +277,9 @@ export class CryptoIntelWebSocket {
 
   #fail(error: ClientError): void {
     this.#lastError = error;
-    if (!this.#emit("error", error)) console.error(`CryptoIntelWebSocket: ${error.type}: ${error.message}`, error.error ?? "");
+    if (this.#emit("error", error)) return;
+    const thrown = error.type === "callback_error" ? [error.error] : [];
+    console.error(`CryptoIntelWebSocket: ${error.type}: ${error.message}`, ...thrown);
   }
 }
 

@@ -98,7 +98,7 @@ def test_the_surer_it_is_the_more_often_it_is_right(
 
 
 @pytest.mark.parametrize("horizon", HORIZONS[:2])
-@pytest.mark.parametrize(("name", "off"), [("unsure", 0.03), ("sure", 0.04), ("very", 0.15)])
+@pytest.mark.parametrize(("name", "off"), [("unsure", 0.03), ("sure", 0.05), ("very", 0.15)])
 def test_a_confidence_is_the_chance_of_being_right(
     outcomes: dict[float, dict[str, Outcome]], horizon: float, name: str, off: float
 ) -> None:

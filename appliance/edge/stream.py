@@ -10,6 +10,7 @@ Must not know what the bytes mean.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import ssl
 import struct
@@ -104,6 +105,7 @@ class Stream(trio.abc.Stream):
             self._break()
             raise trio.BrokenResourceError(str(error)) from error
         self._closed = True
+        self._break()
         return Stream(sock)
 
     async def handshake(self) -> None:
@@ -277,6 +279,9 @@ class Stream(trio.abc.Stream):
 
     def _close(self) -> None:
         self._closed = True
+        # OpenSSL keeps the number of the descriptor, which the next connection may get: nothing is written from here on.
+        self._break()
+        self._write = _refuse
         self._waiting.clear()
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
@@ -289,3 +294,7 @@ def _writer(sock: socket.socket) -> Callable[[bytes], int]:
     connection = getattr(sock, "_sslobj", None)
     write: Callable[[bytes], int] = sock.send if connection is None else connection.write
     return write
+
+
+def _refuse(_data: bytes) -> int:
+    raise OSError(errno.EBADF, "the stream is closed")

@@ -269,5 +269,5 @@ class Appliance:
             received_bytes=traffic.received_bytes + sum(session.received for session in sessions),
             opened=traffic.opened,
             closed=traffic.closed,
-            errors=traffic.errors.total(),
+            errors=dict(traffic.errors),
         )

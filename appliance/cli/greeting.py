@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TextIO
 
 import attrs
 
+from appliance.ops.network import ANYWHERE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from appliance.settings.address import Address
-
-_ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +65,7 @@ def _url(address: Address) -> str:
 
 
 def _host(address: Address) -> str:
-    host = "localhost" if address.host in _ANYWHERE else address.host
+    host = "localhost" if address.host in ANYWHERE else address.host
     return f"[{host}]" if ":" in host else host
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from appliance.edge.tls import Contexts
 from appliance.loading import catalogue, files
 from appliance.loading.configured import Configured, configure
 from appliance.ops import limits, log
+from appliance.ops.network import ANYWHERE, own_addresses
 from appliance.ops.state import State, open_state, state_folder
 from appliance.settings import reload
 from appliance.settings.address import Address
@@ -80,6 +82,8 @@ def serve(request: Request) -> int:
         _log.warning("configuration", warning=warning)
     channels = _channels(loaded)
     limits.raise_open_files()
+    if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        _log.warning("slow clients may hold more memory: this system cannot bound unsent data")
     state = open_state(state_folder(settings.state_dir, request.environment))
     keys = _keys(settings, state)
     addresses = [Address.parse(listen.url) for listen in settings.listen]
@@ -119,7 +123,7 @@ def _keys(settings: Settings, state: State) -> _Keys:
 
 def _certificate(settings: Settings, state: State, addresses: Iterable[Address]) -> tuple[Path, Path] | None:
     """Give certificate and key for the `tls://` listeners: those that are named, or the self-signed one."""
-    hosts = [address.host for address in addresses if address.kind == "tls"]
+    hosts = {address.host for address in addresses if address.kind == "tls"}
     tls = settings.tls
     if not hosts:
         return None
@@ -127,7 +131,7 @@ def _certificate(settings: Settings, state: State, addresses: Iterable[Address])
         return Path(tls.certificate), Path(tls.key)
     paths = certificates.ensure(
         state.folder,
-        names=(*hosts, *tls.names),
+        names=(*hosts, *(own_addresses() if hosts & ANYWHERE else ()), *tls.names),
         valid=tls.valid,
         renew_before=tls.renew_before,
         now=time.time(),

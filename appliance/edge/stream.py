@@ -279,7 +279,7 @@ class Stream(trio.abc.Stream):
 
     def _close(self) -> None:
         self._closed = True
-        # OpenSSL keeps the number of the descriptor, which the next connection may get: nothing is written from here on.
+        # OpenSSL keeps the number of the descriptor, which the next connection may get: write no more.
         self._break()
         self._write = _refuse
         self._waiting.clear()

@@ -46,7 +46,7 @@ class Report:
             "delivery_latency_ms": _milliseconds(self.latency),
             "deliveries": now.deliveries,
             "errors": dict(traffic.errors),
-            "errors_per_second": round(rates.errors, 3),
+            "errors_per_minute": {kind: round(60 * rate, 2) for kind, rate in rates.errors.items()},
             "bandwidth": {
                 "sent_bytes": now.sent_bytes,
                 "received_bytes": now.received_bytes,

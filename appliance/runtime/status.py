@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 @attrs.define
@@ -59,7 +59,7 @@ class Sample:
     received_bytes: int
     opened: int
     closed: int
-    errors: int
+    errors: Mapping[str, int]
 
 
 @attrs.define
@@ -71,7 +71,7 @@ class Rates:
     received_bytes: float = 0.0
     opened: float = 0.0
     closed: float = 0.0
-    errors: float = 0.0
+    errors: Mapping[str, float] = attrs.field(factory=dict)
 
 
 WINDOW = 60.0
@@ -116,5 +116,8 @@ class Status:
         elapsed = now.at - then.at
         if elapsed <= 0:
             return Rates()
-        names = [field.name for field in attrs.fields(Rates)]
-        return Rates(**{name: (getattr(now, name) - getattr(then, name)) / elapsed for name in names})
+        counts = [field.name for field in attrs.fields(Rates) if field.name != "errors"]
+        return Rates(
+            **{name: (getattr(now, name) - getattr(then, name)) / elapsed for name in counts},
+            errors={kind: (count - then.errors.get(kind, 0)) / elapsed for kind, count in now.errors.items()},
+        )

@@ -37,7 +37,7 @@ class _PlainH2(H2Protocol):
         self.connection.local_settings = h2.settings.Settings(client=False, initial_values=offered)
 
 
-hypercorn.protocol.H2Protocol = _PlainH2  # type: ignore[attr-defined, misc]
+hypercorn.protocol.H2Protocol = _PlainH2  # type: ignore[attr-defined]
 
 
 class _Face(trio.abc.Stream):

@@ -70,6 +70,9 @@ class Subscriptions:
     def patterns(self) -> list[str]:
         return [name for name in self._terms if is_pattern(name)]
 
+    def labelled(self, label: str) -> tuple[str, ...]:
+        return tuple(name for name, terms in self._terms.items() if terms.label == label)
+
     def find(self, topic: Topic) -> tuple[str, Terms] | None:
         """Give the name that a topic is delivered under, and its terms."""
         terms = self._terms.get(topic.name)

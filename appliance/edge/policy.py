@@ -40,6 +40,8 @@ class Policy:
     def __init__(self, listen: Callable[[], ListenSettings], limits: Callable[[], LimitSettings]) -> None:
         self._listen = listen
         self._limits = limits
+        self._settled = (listen(), limits())
+        self._bounds = settle(self._settled[0].limits, self._settled[1])
 
     @property
     def url(self) -> str:
@@ -55,7 +57,11 @@ class Policy:
 
     @property
     def bounds(self) -> Bounds:
-        return settle(self._listen().limits, self._limits())
+        listen, limits = self._listen(), self._limits()
+        if listen is not self._settled[0] or limits is not self._settled[1]:
+            self._settled = listen, limits
+            self._bounds = settle(listen.limits, limits)
+        return self._bounds
 
     def admits_origin(self, origin: bytes | None, host: bytes | None) -> bool:
         """Whether a page of this origin may connect; who sends no origin is no page."""

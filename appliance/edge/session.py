@@ -285,8 +285,12 @@ class Session:
     def _unsubscribe(self, command: Unsubscribe) -> None:
         form = self._form = _form(command.form)
         canonical = self._around.aliases.canonical
-        left = [name for name in command.names if self._subscriber.unsubscribe(canonical(name))]
-        for name in command.names:
+        names = command.names or self._subscriber.labelled(command.label or "")
+        if not names:
+            error = RequestError(ErrorCode.INVALID_CHANNEL, f"Not subscribed to {command.label!r}")
+            self._complain(error, label=command.label)
+        left = [name for name in names if self._subscriber.unsubscribe(canonical(name))]
+        for name in names:
             if name not in left:
                 error = RequestError(ErrorCode.INVALID_CHANNEL, f"Not subscribed to {name!r}")
                 self._complain(error, label=command.label or name)

@@ -51,6 +51,10 @@ class Subscriber:
     def __contains__(self, name: str) -> bool:
         return name in self._subscriptions
 
+    def labelled(self, label: str) -> tuple[str, ...]:
+        """Give the names that were subscribed to under a label."""
+        return self._subscriptions.labelled(label)
+
     def subscribe(self, name: str, terms: Terms, recover: Mapping[str, Position]) -> list[Joined]:
         """Read a topic, or all topics of a pattern, from now on; `recover` tells where a client left off.
 

@@ -186,6 +186,7 @@ class Client:
                 found = self.subscriber.subscribe(name, Terms(FORM, label, command.limit), recover)
             except RequestError:
                 assert refused
+                self._delivery.made(name)
                 continue
             assert not refused
             self.names[name] = (label, command.limit)
@@ -231,6 +232,7 @@ class Client:
         self.socket.push(self.outbox.collect())
         self.ended = True
         self.reads.clear()
+        self._delivery.release()
 
     def _tell(self, kind: str, **content: Any) -> None:
         text = line(kind, **content)
@@ -385,6 +387,11 @@ class Delivery(RuleBasedStateMachine):
             return {topic for topic in self.records if topic.startswith(name[:-1])}
         makes = name.startswith(("state:", "log:x"))
         return {name} if makes or name in self.records else set()
+
+    def made(self, name: str) -> None:
+        """Whoever has a pattern that covers it reads a topic, also when the request that made it was refused."""
+        if self.matching(name) and any(find(client.names, name) for client in self.clients):
+            self._record(name, declared=False)
 
     def check_joined(self, reading: Joined, recover: dict[str, Position], *, fresh: bool) -> None:
         topic = reading.topic

@@ -42,6 +42,8 @@ def lines(greeting: Greeting, *, terminal: bool) -> Iterator[str]:
     yield ""
     for address in greeting.addresses:
         yield f"  {_label(address)}{_url(address)}"
+        if address.kind != "unix":
+            yield f"  page         {_page(greeting, address, terminal=terminal)}"
     if greeting.key is not None:
         yield f"  key          {greeting.key if terminal else greeting.key_file}"
     if greeting.fingerprint is not None:
@@ -62,6 +64,13 @@ def _url(address: Address) -> str:
         return address.path
     scheme = "wss" if address.kind == "tls" else "ws"
     return f"{scheme}://{_host(address)}:{address.port}/ws"
+
+
+def _page(greeting: Greeting, address: Address, *, terminal: bool) -> str:
+    """The page; in a terminal with the key in the fragment, which browsers keep to themselves."""
+    scheme = "https" if address.kind == "tls" else "http"
+    key = f"#key={greeting.key}" if terminal and greeting.key is not None else ""
+    return f"{scheme}://{_host(address)}:{address.port}/{key}"
 
 
 def _host(address: Address) -> str:

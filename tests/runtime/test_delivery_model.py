@@ -390,7 +390,8 @@ class Delivery(RuleBasedStateMachine):
 
     def made(self, name: str) -> None:
         """Whoever has a pattern that covers it reads a topic, also when the request that made it was refused."""
-        if self.matching(name) and any(find(client.names, name) for client in self.clients):
+        covered = any(find(client.names, name) for client in self.clients)
+        if covered and not name.endswith("*") and self.matching(name):
             self._record(name, declared=False)
 
     def check_joined(self, reading: Joined, recover: dict[str, Position], *, fresh: bool) -> None:

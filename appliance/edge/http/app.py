@@ -60,7 +60,8 @@ class Answer(Response):
 
 _PAGE_HEADERS = {
     "content-security-policy": (
-        "default-src 'self'; connect-src 'self' wss: ws:; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",

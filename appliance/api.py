@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import pluggy
+from attrs.validators import deep_iterable, instance_of
 
 from appliance.core.events import Event, Mode
 
@@ -77,16 +78,18 @@ class Channel:
     `schema` is a class (a msgspec Struct, attrs class or TypedDict) that the data of each event must fit.
     """
 
-    name: str
-    mode: Mode
-    message: str
+    name: str = attrs.field(validator=instance_of(str))
+    mode: Mode = attrs.field(validator=instance_of(Mode))
+    message: str = attrs.field(validator=instance_of(str))
     source: str | None = None
     produce: Callable[[Feed, Any], Awaitable[None]] | None = None
     Settings: type = NoSettings
     route: Callable[[Event, Any], Iterable[str]] = by_key
-    topics: tuple[str, ...] = ()
+    topics: tuple[str, ...] = attrs.field(
+        default=(), validator=deep_iterable(instance_of(str), instance_of(tuple))
+    )
     open: bool = False
-    history: History = History()
+    history: History = attrs.field(default=History(), validator=instance_of(History))
     schema: type | None = None
 
 

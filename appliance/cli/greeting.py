@@ -5,6 +5,7 @@ The key itself is shown to a terminal only: elsewhere the message would be a log
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from typing import TYPE_CHECKING, TextIO
 
@@ -31,10 +32,12 @@ class Greeting:
     trusted: bool
 
 
-def show(greeting: Greeting, stream: TextIO) -> None:
-    """Write the message, in one piece so that no log line cuts it."""
-    stream.write("\n".join(lines(greeting, terminal=stream.isatty())) + "\n")
-    stream.flush()
+def show(greeting: Greeting, stream: TextIO | None) -> None:
+    """Write the message, in one piece so that no log line cuts it; there may be nobody to read it."""
+    if stream is not None:  # as when the process is started with its standard output closed
+        with contextlib.suppress(OSError):
+            stream.write("\n".join(lines(greeting, terminal=stream.isatty())) + "\n")
+            stream.flush()
 
 
 def lines(greeting: Greeting, *, terminal: bool) -> Iterator[str]:

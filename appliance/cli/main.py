@@ -23,7 +23,9 @@ def main() -> None:
     try:
         cli(prog_name="appliance")
     except SettingsError as error:
-        click.echo(f"appliance: the configuration has {len(error.mistakes)} mistake(s)", err=True)
+        count = len(error.mistakes)
+        found = "a mistake" if count == 1 else f"{count} mistakes"
+        click.echo(f"appliance: the configuration has {found}", err=True)
         for mistake in error.mistakes:
             click.echo(f"  {mistake}", err=True)
         sys.exit(2)

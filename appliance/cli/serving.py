@@ -208,6 +208,7 @@ class _Running:
         """Take over what can change; a configuration with mistakes is refused whole."""
         try:
             loaded = self.request.load()
+            _channels(loaded)  # what would stop a start, a plugin's own settings too, stops this
             merged = reload.merged(self.settings, loaded.settings)
             keys = _keys(merged, self.state)
             self.served.reload(merged, keys.settings)

@@ -19,7 +19,7 @@ from appliance.edge.stream import Stream
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from appliance.edge.admission import Refusal
     from appliance.edge.head import Head
@@ -60,7 +60,7 @@ class Arrival:
 
 
 class Unserved(Exception):  # noqa: N818 - an answer
-    """The connection gets this last answer and is closed; `kind` is what it is counted as."""
+    """The connection gets this last answer, if any, and is closed; `kind` is what it is counted as."""
 
     def __init__(self, kind: str, answer: bytes = b"") -> None:
         super().__init__(kind)
@@ -71,15 +71,21 @@ class Unserved(Exception):  # noqa: N818 - an answer
 async def serve(arrival: Arrival, reception: Reception) -> None:
     """Serve a connection to its end. Peers that leave, stall or talk nonsense are no errors of the server."""
     stream = Stream(arrival.sock)
+    limits = arrival.policy.limits
+    deadline = trio.current_time() + limits.handshake
     try:
-        head = None
-        try:
-            with trio.fail_after(arrival.policy.limits.handshake):
-                stream, head = await _read_head(arrival, stream)
-        except trio.TooSlowError:
-            raise Unserved("slow_head", response(HTTPStatus.REQUEST_TIMEOUT, "no request in time")) from None
+        if arrival.context is not None:
+            with _before(deadline):
+                stream = await _secured(stream, arrival.context)
+                await _agree(stream)
+        stream.limit_unsent(limits.unsent)
+        head = None  # HTTP/2 has no such thing
+        if stream.alpn != "h2":
+            with _before(deadline, response(HTTPStatus.REQUEST_TIMEOUT, "no request in time")):
+                head = await _head(stream, limits.head_bytes)
         if head is not None and head.wants_websocket:
             await _serve_socket(arrival, reception, stream, head)
+            await stream.finish()
         else:
             await reception.http.serve(stream, arrival.policy)
     except Unserved as unserved:
@@ -87,25 +93,34 @@ async def serve(arrival: Arrival, reception: Reception) -> None:
         _log.debug("connection refused", client=arrival.address, why=unserved.kind)
         if unserved.answer:
             stream.push(unserved.answer)
-            await stream.finish()
+        await stream.finish()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         reception.around.traffic.errors["connection_lost"] += 1
     finally:
         stream.abort()
 
 
-async def _read_head(arrival: Arrival, stream: Stream) -> tuple[Stream, Head | None]:
-    """Agree on TLS and read the head of the first request; none for HTTP/2, which has no such thing."""
-    if arrival.context is not None:
-        first = await stream.peek()
-        if first[:1] != bytes((_TLS_HANDSHAKE,)):
-            raise _not_tls(first)
-        stream = stream.secured(arrival.context())
+@contextlib.contextmanager
+def _before(deadline: float, answer: bytes = b"") -> Iterator[None]:
+    try:
+        with trio.fail_at(deadline):
+            yield
+    except trio.TooSlowError:
+        raise Unserved("slow_head", answer) from None
+
+
+async def _secured(stream: Stream, context: Callable[[], ssl.SSLContext]) -> Stream:
+    first = await stream.peek()
+    if first[:1] != bytes((_TLS_HANDSHAKE,)):
+        raise _not_tls(first)
+    return stream.secured(context())
+
+
+async def _agree(stream: Stream) -> None:
+    try:
         await stream.handshake()
-    stream.limit_unsent(arrival.policy.limits.unsent)
-    if stream.alpn == "h2":
-        return stream, None
-    return stream, await _head(stream, arrival.policy.limits.head_bytes)
+    except trio.BrokenResourceError:
+        raise Unserved("bad_handshake") from None
 
 
 def _not_tls(first: bytes) -> Unserved:
@@ -151,13 +166,15 @@ async def _serve_socket(arrival: Arrival, reception: Reception, stream: Stream, 
                     nursery,
                     stream,
                     most_bytes=policy.bounds.message_bytes,
-                    subprotocol=SUBPROTOCOL if _offers(head, SUBPROTOCOL) else None,
+                    subprotocol=SUBPROTOCOL if head.offers(SUBPROTOCOL.encode()) else None,
                 )
             session = Session(socket, policy, Caller(address=arrival.address, head=head), around)
             await (session.run() if refused is None else session.refuse(refused))
             nursery.cancel_scope.cancel()
     except trio.TooSlowError:
         raise Unserved("slow_upgrade") from None
+    except websocket.UpgradeFailed:
+        raise Unserved("bad_upgrade") from None  # trio-websocket has said why
     finally:
         if refused is None:
             reception.around.admission.close(policy)
@@ -187,6 +204,9 @@ def _check_upgrade(reception: Reception, policy: Policy, head: Head) -> None:
         raise Unserved(
             "unknown_path", response(HTTPStatus.NOT_FOUND, f"no WebSocket here; there is one at {known}")
         )
+    if not head.is_plain:
+        text = "the head of a WebSocket upgrade is plain ASCII"
+        raise Unserved("bad_upgrade", response(HTTPStatus.BAD_REQUEST, text))
     if head.get(b"sec-websocket-version") != b"13" or not head.get(b"sec-websocket-key"):
         raise Unserved(
             "bad_upgrade",
@@ -201,7 +221,3 @@ def _check_upgrade(reception: Reception, policy: Policy, head: Head) -> None:
             "foreign_origin",
             response(HTTPStatus.FORBIDDEN, "this origin may not connect (listen.origins)"),
         )
-
-
-def _offers(head: Head, subprotocol: str) -> bool:
-    return subprotocol.encode() in head.tokens(b"sec-websocket-protocol")

@@ -26,6 +26,17 @@ _METHODS = (
 )
 
 
+_OF_UPGRADES = {
+    b"connection",
+    b"host",
+    b"sec-websocket-extensions",
+    b"sec-websocket-key",
+    b"sec-websocket-protocol",
+    b"sec-websocket-version",
+    b"upgrade",
+}
+
+
 @attrs.frozen
 class Head:
     """What routing needs: the target, and the headers with lower-case names."""
@@ -49,6 +60,21 @@ class Head:
         """Give the comma-separated tokens of all headers of a name, in lower case."""
         values = (value for header, value in self.headers if header == name)
         return frozenset(token.strip().lower() for value in values for token in value.split(b","))
+
+    def offers(self, subprotocol: bytes) -> bool:
+        """Whether a client speaks this; capital letters make another name."""
+        values = (value for header, value in self.headers if header == b"sec-websocket-protocol")
+        return any(token.strip() == subprotocol for value in values for token in value.split(b","))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all that an upgrade is judged by can be decoded, which its parser takes for granted."""
+        judged = (value for header, value in self.headers if header in _OF_UPGRADES)
+        try:
+            (self.get(b"host") or b"").decode("idna")
+        except UnicodeError:
+            return False
+        return self.target.isascii() and all(value.isascii() for value in judged)
 
     @property
     def wants_websocket(self) -> bool:

@@ -70,12 +70,10 @@ def _not_bound(address: Address, error: OSError) -> StartError:
 
 
 def _bind_unix(address: Address) -> socket.socket:
-    path = Path(address.path or "")
+    path = Path(address.path)
+    _remove_stale(path, address)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(path.lstat().st_mode):
-                _remove_stale(path, address)
         sock.bind(str(path))
         sock.listen(BACKLOG)
     except OSError as error:
@@ -87,12 +85,18 @@ def _bind_unix(address: Address) -> socket.socket:
 
 def _remove_stale(path: Path, address: Address) -> None:
     """Remove a socket that nobody listens on any more, and no other."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
             return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(str(path))
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        path.unlink()
+        return
+    except OSError as error:
+        raise StartError(f"{address}: {error.strerror or error}") from error
     raise StartError(f"{address}: another server listens there: stop it, or listen elsewhere with --listen")
 
 
@@ -121,11 +125,11 @@ async def listen(
             for _ in range(_TURN):
                 accepted, address = sock.accept()
                 connections.start_soon(_guard, serve, accepted, _name(address))
-                if exhausted:
-                    exhausted = False
-                    _log.info("accepting again")
         except BlockingIOError:
-            continue
+            # Not before all that waited are in: at the limit, each that leaves lets one in.
+            if exhausted:
+                exhausted = False
+                _log.info("accepting again")
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 continue  # this one left before it was accepted
@@ -148,6 +152,13 @@ async def _guard(serve: Serve, sock: socket.socket, address: str) -> None:
             await serve(sock, address)
         except Exception:  # noqa: BLE001 - the guard: told once, and nobody else is harmed
             _log.exception("connection failed", client=address)
+        except BaseExceptionGroup as group:
+            # It failed while it was being cancelled.
+            cancelled, failed = group.split(trio.Cancelled)
+            if failed is not None:
+                _log.error("connection failed", client=address, exc_info=failed)
+            if cancelled is not None:
+                raise cancelled from None
 
 
 def _name(address: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -70,4 +69,6 @@ class Policy:
             return True
         shown = origin.decode("latin-1").lower()
         own = (host or b"").decode("latin-1").lower()
-        return shown in allowed or ("self" in allowed and urlsplit(shown).netloc == own)
+        if shown in {each.lower() for each in allowed}:
+            return True
+        return "self" in allowed and bool(own) and shown.partition("://")[2] == own

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +114,8 @@ class Session:
             with self._scope:
                 await self._converse(log)
         except Hangup as hangup:
+            if hangup.broke_rules:
+                around.traffic.errors["bad_frame"] += 1
             self._ending = self._ending or Ending(hangup.code, hangup.reason)
         finally:
             leave()
@@ -206,10 +207,6 @@ class Session:
                 self._complain(error)
         # Who asks must also listen: answers of a client that does not are not gathered without end.
         if not self._outbox.open:
-            await self._drained()
-
-    async def _drained(self) -> None:
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.drained()
 
     def _pace(self) -> float:

@@ -100,6 +100,7 @@ class Stream(trio.abc.Stream):
     def secured(self, context: ssl.SSLContext) -> Stream:
         """Go on with TLS, as its server: this stream's socket becomes the one of the stream that is returned."""
         try:
+            self._sock.getpeername()  # of a peer that has gone, the standard library would leave a socket open
             sock = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             self._break()
@@ -137,8 +138,9 @@ class Stream(trio.abc.Stream):
                 return True
             self._waiting.append(data)
             return False
+        write = self._write  # a local: calling what lies in a slot costs more than reading it
         try:
-            count = self._write(data)
+            count = write(data)
         except _WOULD_BLOCK:
             count = 0
         except (OSError, ValueError):
@@ -164,17 +166,23 @@ class Stream(trio.abc.Stream):
         self._waiting.append(bytes(data))
         self._held = True
         await self.drained()
+        if self._closed:
+            raise trio.ClosedResourceError
         if self._broken:
             raise trio.BrokenResourceError
 
     async def wait_send_all_might_not_block(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError
         await self.drained()
 
     async def drained(self) -> None:
-        """Wait until the socket has taken all that was pushed."""
+        """Wait until nothing waits any more: the socket has taken all that was pushed, or the stream has ended."""
         async with self._draining:  # so that only one task waits for the socket
             while not self._write_waiting():
-                await trio.lowlevel.wait_writable(self._sock)
+                # A stream that is closed meanwhile has nothing left, which is what this is about.
+                with contextlib.suppress(trio.ClosedResourceError):
+                    await trio.lowlevel.wait_writable(self._sock)
         await trio.lowlevel.checkpoint()
 
     def unread(self, data: bytes) -> None:
@@ -211,15 +219,20 @@ class Stream(trio.abc.Stream):
         return data
 
     async def finish(self) -> None:
-        """Close gracefully: see that the peer can read the last words, which a hard close would throw away."""
+        """Close gracefully: see that the peer can read the last words, which a hard close would throw away.
+
+        Reads what the peer still sends, so nobody else may.
+        """
         with (
-            trio.move_on_after(_LINGER),
+            trio.move_on_after(_LINGER) as patience,
             contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError),
         ):
             await self.drained()
             self._say_goodbye()
             while await self.receive_some(_CHUNK):
                 self._unread = b""
+        if patience.cancelled_caught:
+            self.abort()
         await self.aclose()
 
     def abort(self) -> None:
@@ -251,6 +264,10 @@ class Stream(trio.abc.Stream):
             data = waiting[0]
             try:
                 count = self._write(data)
+            except ssl.SSLWantReadError:
+                # Only before the handshake: to wait for room, of which there is enough, would be to spin.
+                self._break()
+                break
             except _WOULD_BLOCK:
                 return False
             except (OSError, ValueError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -15,75 +17,102 @@ from appliance.core.errors import PluginError
 from appliance.loading import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
 T = TypeVar("T")
 
+OWN = "system"
+"""The channel in which the appliance tells of itself."""
+
 
 @attrs.frozen
 class Catalogue:
-    """All channels and kinds of source, by name, and the file that each comes from."""
+    """All channels and kinds of source, by name, and the files that they come from."""
 
-    channels: dict[str, Channel]
-    sources: dict[str, Source]
-    files: dict[str, Path]
+    channels: dict[str, Channel] = attrs.field(factory=dict)
+    sources: dict[str, Source] = attrs.field(factory=dict)
+    channel_files: dict[str, Path] = attrs.field(factory=dict)
+    source_files: dict[str, Path] = attrs.field(factory=dict)
 
 
 def collect(folders: Iterable[Path]) -> Catalogue:
     """Load every plugin of the folders; a `PluginError` names the first file that cannot be used."""
-    catalogue = Catalogue({}, {}, {})
+    catalogue = Catalogue()
     for folder in folders:
         for file in files.plugin_files(folder):
-            for thing in _register(files.load(file), file):
-                _add(catalogue, thing, file)
+            hook = _register(files.load(file), file).hook
+            for channel in _returned(hook.register_channels, Channel, file):
+                _check(channel, file)
+                _claim(catalogue.channels, channel.name, channel, file, catalogue.channel_files)
+            for source in _returned(hook.register_sources, Source, file):
+                _check_settings(source.Settings, f"source {source.kind!r}", file)
+                _claim(catalogue.sources, source.kind, source, file, catalogue.source_files)
     return catalogue
 
 
-def _register(module: ModuleType, file: Path) -> Iterator[Any]:
-    """Give what the hooks of a module return."""
-    manager = pluggy.PluginManager("appliance")
-    manager.add_hookspecs(hookspecs)
+def _register(module: ModuleType, file: Path) -> pluggy.PluginManager:
+    """Check the hooks of a module, and give what calls them."""
+    plugin = pluggy.PluginManager("appliance")
+    plugin.add_hookspecs(hookspecs)
+    hooks = ", ".join(name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction))
     try:
-        manager.register(module, str(file))
-        manager.check_pending()
+        plugin.register(module, str(file))
+        plugin.check_pending()
     except pluggy.PluginValidationError as error:
-        known = ", ".join(name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction))
-        raise PluginError(f"{file}: {error}; the hooks are {known}") from error
-    for hook in (manager.hook.register_channels, manager.hook.register_sources):
-        try:
-            returned = [thing for things in hook() for thing in things]
-        except Exception as error:
-            raise PluginError(f"{file}: {hook.name} raised {type(error).__name__}: {error}") from error
-        yield from returned
+        raise PluginError(f"{file}: {error}; the hooks are {hooks}") from error
+    if not plugin.get_hookcallers(module):
+        raise PluginError(
+            f"{file}: has no hook: mark one of {hooks} with `@hookimpl`, or let the name of a file "
+            "that is no plugin begin with `_`"
+        )
+    return plugin
 
 
-def _add(catalogue: Catalogue, thing: object, file: Path) -> None:
-    if isinstance(thing, Channel):
-        _check(thing, file)
-        _claim(catalogue.channels, thing.name, thing, file, catalogue.files)
-    elif isinstance(thing, Source):
-        _claim(catalogue.sources, thing.kind, thing, file, catalogue.files)
-    else:
-        raise PluginError(f"{file}: a hook returned {thing!r}; it returns Channel or Source of appliance.api")
+def _returned(hook: pluggy.HookCaller, kind: type[T], file: Path) -> list[T]:
+    """Call a hook; each thing that it returns is of that kind."""
+    try:
+        results: list[Any] = hook()
+        # pluggy leaves out what returned None.
+        none = len(results) < len(hook.get_hookimpls())
+        wrong = [None] if none else [result for result in results if not isinstance(result, Iterable)]
+        things = [] if wrong else [thing for result in results for thing in result]
+    except (Exception, SystemExit) as error:
+        raise files.fault(error, file) from error
+    wrong += [thing for thing in things if not isinstance(thing, kind)]
+    if wrong:
+        raise PluginError(
+            f"{file}: {hook.name} returned {reprlib.repr(wrong[0])}; it returns a tuple of {kind.__name__}"
+        )
+    return things
 
 
-def _claim(known: dict[str, T], name: str, thing: T, file: Path, files: dict[str, Path]) -> None:
+def _claim(known: dict[str, T], name: str, thing: T, file: Path, owners: dict[str, Path]) -> None:
     if name in known:
-        raise PluginError(f"{file}: {name!r} is already registered by {files[name]}: rename one of them")
+        raise PluginError(f"{file}: {name!r} is already registered by {owners[name]}: rename one of them")
     known[name] = thing
-    files[name] = file
+    owners[name] = file
 
 
 def _check(channel: Channel, file: Path) -> None:
-    if not topics.is_channel(channel.name):
+    name = channel.name
+    if not topics.is_channel(name):
         raise PluginError(
-            f"{file}: {channel.name!r} is no name for a channel: a-z, 0-9 and _, beginning with a letter"
+            f"{file}: {name!r} is no name for a channel: a-z, 0-9 and _, beginning with a letter"
         )
+    if name == OWN:
+        raise PluginError(f"{file}: {name!r} is the appliance's own channel: give yours another name")
     if (channel.produce is None) == (channel.source is None):
-        raise PluginError(f"{file}: channel {channel.name!r} has either `produce` or `source`")
-    if not attrs.has(channel.Settings):
-        raise PluginError(
-            f"{file}: Settings of channel {channel.name!r} is no attrs class: decorate it with attrs.frozen"
-        )
+        raise PluginError(f"{file}: channel {name!r} has either `produce` or `source`")
+    for key in channel.topics:
+        if key != topics.ANY and not topics.is_key(key.removesuffix(topics.ANY)):
+            raise PluginError(
+                f"{file}: channel {name!r} cannot have the topic {key!r}: "
+                "1 to 200 visible characters, with a `*` at the end alone"
+            )
+    _check_settings(channel.Settings, f"channel {name!r}", file)
+
+
+def _check_settings(cls: type, owner: str, file: Path) -> None:
+    if not attrs.has(cls):
+        raise PluginError(f"{file}: Settings of {owner} is no attrs class: decorate it with attrs.frozen")

@@ -11,7 +11,9 @@ import attrs
 
 from appliance.core.errors import Mistake, SettingsError
 from appliance.core.history import Retention
+from appliance.loading.files import fault
 from appliance.settings import words
+from appliance.settings.lines import in_order
 from appliance.settings.tree import ChannelSettings, HistorySettings, SourceSettings
 
 if TYPE_CHECKING:
@@ -42,44 +44,56 @@ class _Configuration:
         self._catalogue = catalogue
         self._loaded = loaded
         self._mistakes: list[Mistake] = []
+        self._opened: dict[str, Rows | None] = {}
 
     def result(self) -> tuple[Configured, ...]:
-        told = self._loaded.settings.channels
-        for name in told.keys() - self._catalogue.channels.keys():
-            self._unknown(f"channels.{name}", "channel", name, self._catalogue.channels)
-        sources = self._sources()
+        told = self._loaded.settings
+        known = self._catalogue.channels
+        for name in told.channels.keys() - known.keys():
+            self._unknown(f"channels.{name}", "channel", name, known)
+        for name in told.sources:
+            self._rows(name)
         configured = [
-            self._channel(channel, told.get(name, ChannelSettings()), sources)
-            for name, channel in self._catalogue.channels.items()
+            self._channel(channel, own)
+            for name, channel in known.items()
+            if (own := told.channels.get(name, ChannelSettings())).enabled
         ]
         if self._mistakes:
-            raise SettingsError(self._mistakes)
-        return tuple(channel for channel in configured if channel is not None)
+            raise SettingsError(in_order(self._mistakes))
+        return tuple(configured)
 
-    def _sources(self) -> dict[str, Rows]:
-        """Open the configured sources, and of each other kind one that goes by its own name."""
-        told = self._loaded.settings.sources
-        kinds = self._catalogue.sources
-        opened: dict[str, Rows] = {}
-        for name, own in {**{kind: SourceSettings() for kind in kinds}, **told}.items():
-            source = kinds.get(own.kind or name)
-            if source is None:
-                self._unknown(f"sources.{name}", "kind of source", own.kind or name, kinds)
-                continue
-            settings = self._fill(source.Settings, own.options, f"sources.{name}")
-            if settings is not None:
-                opened[name] = source.open(settings)
-        return opened
-
-    def _channel(self, channel: Channel, own: ChannelSettings, sources: dict[str, Rows]) -> Configured | None:
-        if not own.enabled:
-            return None
-        settings = self._fill(channel.Settings, own.options, f"channels.{channel.name}")
+    def _channel(self, channel: Channel, own: ChannelSettings) -> Configured:
+        path = f"channels.{channel.name}"
+        settings = self._fill(channel.Settings, own.options, path)
         wanted = own.source or channel.source
-        rows = sources.get(wanted) if wanted else None
-        if wanted and rows is None:
-            self._unknown(f"channels.{channel.name}.source", "source", wanted, sources)
+        kinds, told = self._catalogue.sources, self._loaded.settings.sources
+        rows = None
+        if wanted in told or wanted in kinds:
+            rows = self._rows(wanted)
+        elif wanted is not None:
+            self._unknown(f"{path}.source", "source", wanted, {**kinds, **told})
         return Configured(channel, settings, _retention(channel, own.history), rows)
+
+    def _rows(self, name: str) -> Rows | None:
+        """Open a source, once for all its channels; without a table of its own, its name is its kind."""
+        if name not in self._opened:
+            self._opened[name] = self._open(name, self._loaded.settings.sources.get(name, SourceSettings()))
+        return self._opened[name]
+
+    def _open(self, name: str, own: SourceSettings) -> Rows | None:
+        kinds = self._catalogue.sources
+        path, kind = f"sources.{name}", own.kind or name
+        source = kinds.get(kind)
+        if source is None:
+            self._unknown(f"{path}.kind" if own.kind else path, "kind of source", kind, kinds)
+            return None
+        settings = self._fill(source.Settings, own.options, path)
+        if settings is None:
+            return None
+        try:
+            return source.open(settings)
+        except Exception as error:
+            raise fault(error, self._catalogue.source_files[kind]) from error
 
     def _fill(self, cls: type, options: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - of the class
         try:

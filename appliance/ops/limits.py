@@ -1,4 +1,7 @@
-"""Limits of the process that the operating system sets."""
+"""Limits of the process that the operating system sets.
+
+Must not know what the process does with them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,9 @@ import resource
 def raise_open_files() -> tuple[int, int]:
     """Allow as many open files as the system lets us, and give the limit before and after."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = hard
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
         # macOS reports no hard limit and then refuses so many.
         return soft, soft
-    return soft, wanted
+    return soft, hard

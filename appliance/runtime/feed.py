@@ -14,7 +14,7 @@ from appliance.api import Event
 from appliance.core.errors import PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from appliance.api import Channel
     from appliance.runtime.hub import Hub
@@ -22,6 +22,33 @@ if TYPE_CHECKING:
 
 SLICE = 0.002
 """Seconds that a producer may publish before others get a turn."""
+
+
+class _Beat:
+    """Counts 0, 1, 2… on a steady beat; `woken` is called at each.
+
+    Not a generator: a producer that fails inside its loop would leave one behind, half run, for the collector.
+    """
+
+    def __init__(self, seconds: float, woken: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._woken = woken
+        self._start: float | None = None
+        self._count = 0
+
+    def __aiter__(self) -> _Beat:
+        return self
+
+    async def __anext__(self) -> int:
+        now = trio.current_time()
+        if self._start is None:
+            self._start = now
+        else:
+            # A beat that was missed is skipped: the next one keeps the rhythm.
+            self._count = max(self._count + 1, math.ceil((now - self._start) / self._seconds))
+        await trio.sleep_until(self._start + self._count * self._seconds)
+        self._woken()
+        return self._count
 
 
 class HubFeed:
@@ -49,20 +76,15 @@ class HubFeed:
         # Events published in a row are written together: a turn for others comes once a slice, not at each of them.
         if perf_counter() - self._turn > SLICE:
             await trio.lowlevel.checkpoint()
-            self._turn = perf_counter()
+            self._wake()
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def every(self, seconds: float) -> AsyncIterator[int]:
-        start = trio.current_time()
-        count = 0
-        while True:
-            self._turn = perf_counter()
-            yield count
-            now = trio.current_time()
-            # A beat that was missed is skipped: the next one keeps the rhythm.
-            count = max(count + 1, math.ceil((now - start) / seconds))
-            await trio.sleep_until(start + count * seconds)
+    def every(self, seconds: float) -> AsyncIterator[int]:
+        return _Beat(seconds, self._wake)
+
+    def _wake(self) -> None:
+        self._turn = perf_counter()
 
     def _check(self, data: Mapping[str, Any], key: str) -> None:
         schema = self._channel.schema

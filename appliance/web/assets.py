@@ -5,18 +5,25 @@ Must not know how they are served.
 
 from __future__ import annotations
 
-import mimetypes
 from importlib import resources
+from pathlib import PurePath
 
 from appliance.edge.http.app import Asset
 
 _INDEX = "index.html"
+_KINDS = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+"""Told here, not by the machine's own table: browsers refuse a script that comes as anything else."""
 
 
 def assets() -> dict[str, Asset]:
     """Give each file under the path that it is served at; the page itself at the root."""
     found = {}
     for file in resources.files("appliance.web").joinpath("static").iterdir():
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        kind = _KINDS[PurePath(file.name).suffix]
         found["/" if file.name == _INDEX else f"/{file.name}"] = Asset(file.read_bytes(), kind)
     return found

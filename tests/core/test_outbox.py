@@ -279,6 +279,17 @@ def test_a_topic_goes_on_in_other_words(scene: Scene) -> None:
     assert scene.take() == ["other:1-1", "other:2"]
 
 
+def test_what_a_limit_would_have_left_out_is_owed_when_it_goes(scene: Scene) -> None:
+    topic, other = scene.topic("s", Mode.STATE), scene.topic("o", Mode.LOG)
+    scene.publish(other, 50)
+    scene.collect()
+    topic.append(b"{}", at=0, received=0)
+    scene.outbox.renew(topic, 1, b"s:1 ")
+    scene.follow(Reading(topic, "s"))
+    scene.publish(topic, 2)
+    assert [frame for frame in scene.take_all() if frame.startswith("s")] == ["s:1", "s:2", "s:3"]
+
+
 def test_positions_tell_what_has_left(scene: Scene) -> None:
     read, owed = scene.topic("read", Mode.LOG), scene.topic("owed", Mode.LOG)
     scene.publish(read, 3)

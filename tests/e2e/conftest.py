@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -9,19 +10,56 @@ import pytest
 from tests.e2e import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+MANY = ["BTC", "ETH", "SOL", "ADA", "AAPL", "MSFT", *(f"COIN{number}" for number in range(24))]
+"""Symbols of the lively appliance."""
 
 
 class Start(Protocol):
     def __call__(self, *arguments: str, **options: object) -> running.Running: ...
 
 
+class Invoke(Protocol):
+    def __call__(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]: ...
+
+
+def starter(zipapp: Path, state: Path, started: list[running.Running]) -> Start:
+    """Give a function that starts appliances on free ports and notes them."""
+
+    def begin(*arguments: str, **options: object) -> running.Running:
+        if "--listen" not in arguments and "--config" not in arguments:
+            arguments = ("--listen", running.ANY_PORT, *arguments)
+        one = running.start(zipapp, state, *arguments, **options)  # type: ignore[arg-type]
+        started.append(one)
+        return one
+
+    return begin
+
+
 @pytest.fixture(scope="session")
 def appliance(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
     """The embedded default, but for its port, shared by all tests that leave it as it was."""
     state = tmp_path_factory.mktemp("state")
-    started = running.start(zipapp, state, "--listen", f"tls://127.0.0.1:{running.free_port()}")
+    started = running.start(zipapp, state, "--listen", running.ANY_PORT)
+    yield started
+    assert started.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def lively(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+    """More symbols than the default, four ticks a second, and modest demands on a high signal: much comes soon."""
+    state = tmp_path_factory.mktemp("lively")
+    options = (
+        f"sources.simulated.symbols={MANY}",
+        "sources.simulated.interval=250ms",
+        "channels.signals.high=0.5",
+        "status.every=1s",
+    )
+    settings = (word for option in options for word in ("--set", option))
+    started = running.start(zipapp, state, "--listen", running.ANY_PORT, *settings)
     yield started
     assert started.stop() == 0
 
@@ -30,14 +68,36 @@ def appliance(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def start(zipapp: Path, tmp_path: Path) -> Iterator[Start]:
     """Start appliances with a state folder of the test's own; they are gone when it ends."""
     started: list[running.Running] = []
-
-    def begin(*arguments: str, **options: object) -> running.Running:
-        if "--listen" not in arguments and "--config" not in arguments:
-            arguments = ("--listen", f"tls://127.0.0.1:{running.free_port()}", *arguments)
-        one = running.start(zipapp, tmp_path / "state", *arguments, **options)  # type: ignore[arg-type]
-        started.append(one)
-        return one
-
-    yield begin
+    yield starter(zipapp, tmp_path / "state", started)
     for one in started:
         one.kill()
+
+
+@pytest.fixture(scope="module")
+def start_shared(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start appliances that the tests of a module share."""
+    started: list[running.Running] = []
+    yield starter(zipapp, tmp_path_factory.mktemp("shared") / "state", started)
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def invoke(zipapp: Path) -> Invoke:
+    """Run a command of the built file to its end."""
+    call: Callable[..., subprocess.CompletedProcess[str]] = partial(running.run, zipapp)
+    return call
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured."""
+    lines = [
+        text
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        for name, text in report.user_properties
+        if name == "measured"
+    ]
+    if lines:
+        terminalreporter.section("measured")
+    for line in lines:
+        terminalreporter.write_line(line)

@@ -127,7 +127,7 @@ def _authenticate(desk: Desk, request: Request) -> Principal:
     if policy.auth == "none":
         return ANONYMOUS
     try:
-        credential = credentials.find(request.headers.raw, request.url.query)
+        credential = credentials.find(request.headers.raw, request.scope["query_string"].decode("latin-1"))
         if credential is not None:
             return desk.around.authenticator().authenticate(credential, time.time())
     except RequestError as error:

@@ -26,6 +26,11 @@ class Pipe:
         self._ready.set()
         return self._size < _MOST_BYTES
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to fetch."""
+        return bool(self._waiting)
+
     async def drained(self) -> None:
         await self._empty.wait()
 

@@ -19,6 +19,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp
 
@@ -41,14 +42,30 @@ hypercorn.protocol.H2Protocol = _PlainH2  # type: ignore[attr-defined]
 
 
 class _Face(trio.abc.Stream):
-    """Our stream with the face of trio's, by which Hypercorn tells TLS from plain."""
+    """Our stream with the face of trio's, by which Hypercorn tells TLS from plain.
 
-    def __init__(self, stream: Stream) -> None:
+    Hypercorn shields what it sends from cancellation. So there is an end to it here: a peer that takes nothing for
+    as long as `stalled` says is cut off.
+    """
+
+    def __init__(self, stream: Stream, stalled: Callable[[], float]) -> None:
         self._stream = stream
+        self._stalled = stalled
         self.socket: socket.socket = stream.socket
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        stream = self._stream
+        before = stream.sent
+        with trio.move_on_after(self._stalled()):
+            await stream.send_all(data)
+            return
+        while stream.sent != before:
+            before = stream.sent
+            with trio.move_on_after(self._stalled()):
+                await stream.drained()
+                return
+        stream.abort()
+        raise trio.BrokenResourceError("the peer takes nothing")
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -63,8 +80,8 @@ class _Face(trio.abc.Stream):
 class _SecuredFace(_Face):
     """Of a stream whose TLS handshake is done."""
 
-    def __init__(self, stream: Stream) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: Stream, stalled: Callable[[], float]) -> None:
+        super().__init__(stream, stalled)
         self.transport_stream = self
 
     async def do_handshake(self) -> None:
@@ -72,6 +89,22 @@ class _SecuredFace(_Face):
 
     def selected_alpn_protocol(self) -> str | None:
         return self._stream.alpn
+
+
+class _Connection(TCPServer):
+    """Of a peer that has left, Hypercorn would keep the connection until it has idled long enough."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
+async def _abort_at_end(stream: Stream) -> None:
+    """Cut off a peer when its connection is cancelled, which does not reach what Hypercorn is sending."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        stream.abort()
 
 
 class Server:
@@ -90,9 +123,15 @@ class Server:
         self._config = config
 
     async def serve(self, stream: Stream, policy: Policy) -> None:
-        face = _SecuredFace(stream) if stream.is_tls else _Face(stream)
+        def stalled() -> float:
+            return policy.limits.stalled
+
+        face = _SecuredFace(stream, stalled) if stream.is_tls else _Face(stream, stalled)
         state: dict[str, Any] = {"policy": policy}
-        await TCPServer(self._app, self._config, self._context, state, face)  # type: ignore[arg-type]
+        async with trio.open_nursery() as nursery:  # ends with the connection
+            nursery.start_soon(_abort_at_end, stream)
+            await _Connection(self._app, self._config, self._context, state, face)  # type: ignore[arg-type]
+            nursery.cancel_scope.cancel()
 
     async def stop(self) -> None:
         """Let go of connections that have no request under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -20,9 +21,10 @@ from appliance.runtime.report import timestamp
 from appliance.runtime.subscriber import Subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from appliance.access.principals import Principal
     from appliance.edge.policy import Policy
@@ -34,6 +36,8 @@ _KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent."""
 _RETRY = 2.0
 """Seconds that a client waits before it comes back, unless it is told otherwise."""
+_GOODBYE = 5.0
+"""Seconds that a client has to take the last words."""
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -46,7 +50,8 @@ class EventStream:
         self._around = around
         self._policy = policy
         self._pipe = Pipe()
-        self._ended = trio.Event()
+        self._scope = trio.CancelScope()
+        self._ended = False
         self._outbox = around.flusher.outbox(self._pipe, self._slow, burst=policy.limits.burst)
         self._subscriber = Subscriber(
             around.hub,
@@ -63,7 +68,7 @@ class EventStream:
 
     def end(self, ending: Ending) -> None:
         self._pipe.push(eventstream.retry(_RETRY if ending.retry_after is None else ending.retry_after))
-        self._ended.set()
+        self._finish()
 
     def subscribe(self, names: list[str]) -> None:
         """Read what the request names; `RequestError` for the first that cannot be."""
@@ -73,7 +78,7 @@ class EventStream:
                 ErrorCode.RATE_LIMITED, f"At most {most} channels for one connection (limits.subscriptions)"
             )
         joined: list[Joined] = []
-        for written in names:
+        for written in dict.fromkeys(names):
             name = self._around.aliases.canonical(check(written))
             label = None if is_pattern(name) else written
             joined += self._subscriber.subscribe(name, Terms(_WORDING, label), {})
@@ -87,17 +92,15 @@ class EventStream:
         """Stop reading."""
         self._subscriber.leave()
 
-    async def run(self) -> AsyncIterator[bytes]:
-        """Give the answer, piece by piece, to its end; the admission counted the session in."""
+    @contextlib.contextmanager
+    def ongoing(self) -> Iterator[None]:
+        """Be a session while this lasts; the admission counted it in."""
         around = self._around
         around.sessions.add(self)
         around.traffic.opened += 1
         try:
-            while not self._ended.is_set():
-                data = eventstream.KEEP_ALIVE
-                with trio.move_on_after(_KEEP_ALIVE):
-                    data = await self._pipe.fetch()
-                yield data
+            with self._scope:
+                yield
         finally:
             around.sessions.discard(self)
             around.traffic.closed += 1
@@ -105,15 +108,41 @@ class EventStream:
             around.admission.close(self._policy)
             self.leave()
 
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Give the answer, piece by piece, to the last words."""
+        while not self._ended or self._pipe.waiting:
+            data = eventstream.KEEP_ALIVE
+            with trio.move_on_after(_KEEP_ALIVE):
+                data = await self._pipe.fetch()
+            yield data
+
+    def _finish(self) -> None:
+        self._ended = True
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + _GOODBYE)
+
     def _slow(self, reason: str) -> None:
         complaint = cryptointel.Complaint(timestamp=timestamp(time.time()), resume=self._outbox.positions())
         self.leave()
         self._around.traffic.errors[ErrorCode.SLOW_CLIENT] += 1
         self._pipe.push(eventstream.event(cryptointel.error(_FORM, ErrorCode.SLOW_CLIENT, reason, complaint)))
-        self._ended.set()
+        self._finish()
 
     def _joined_newcomer(self, joined: Joined) -> None:
         self._outbox.put(eventstream.event(cryptointel.subscribed(_FORM, None, [joined], [])))
+
+
+class _EventResponse(StreamingResponse):
+    """The session ends with its answer, in whatever way that ends."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self._pieces = stream.pieces()
+        super().__init__(self._pieces, media_type="text/event-stream", headers=_HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._stream.ongoing():
+            async with contextlib.aclosing(self._pieces):
+                await super().__call__(scope, receive, send)
 
 
 _STATUS = {
@@ -142,4 +171,4 @@ def answer(around: Surroundings, policy: Policy, principal: Principal, request: 
         stream.leave()
         around.traffic.errors[error.code] += 1
         raise HTTPException(_STATUS.get(error.code, HTTPStatus.BAD_REQUEST), error.message) from None
-    return StreamingResponse(stream.run(), media_type="text/event-stream", headers=_HEADERS)
+    return _EventResponse(stream)

@@ -1,0 +1,125 @@
+"""What the author of a plugin tests with: a feed that records, and a run of a channel's producer.
+
+Must not know the appliance that runs: what is published here reaches nobody.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+import structlog
+import trio
+
+from appliance.api import Event
+from appliance.core import topics
+from appliance.core.errors import PluginError, PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from appliance.api import Channel
+
+__all__ = ["PluginError", "PublishError", "RecordingFeed", "record"]
+
+
+class RecordingFeed:
+    """A feed that keeps what is published into it, and refuses what its channel cannot take.
+
+    `events` are as clients would get them: their data has been JSON. The time of an event that a producer does not
+    tell follows the clock of the test. To be made where trio runs. Limits of a configuration do not hold here.
+    """
+
+    def __init__(self, channel: Channel, settings: Any = None) -> None:  # noqa: ANN401 - the channel's own Settings
+        self._channel = channel
+        self._since_1970 = time.time() - trio.current_time()
+        self.settings = channel.Settings() if settings is None else settings
+        self.events: list[Event] = []
+        self.declared: list[str] = []
+        self.log = structlog.get_logger().bind(channel=channel.name)
+
+    @property
+    def channel(self) -> str:
+        return self._channel.name
+
+    def declare(self, *keys: str) -> None:
+        for key in keys:
+            self._check_key(key)
+        self.declared += keys
+
+    async def publish(self, data: Mapping[str, Any], *, key: str, at: float | None = None) -> None:
+        now = self._since_1970 + trio.current_time()
+        event = Event(self.channel, key, data, now if at is None else at)
+        self._check_schema(event)
+        # As text, for the producer may change the data afterwards.
+        body = self._body(event)
+        for topic in self._channel.route(event, self.settings):
+            self._check_key(topic)
+        self.events.append(attrs.evolve(event, data=msgspec.json.decode(body)))
+        await trio.lowlevel.checkpoint()
+
+    def every(self, seconds: float) -> AsyncIterator[int]:
+        return _Beat(seconds)
+
+    def _check_schema(self, event: Event) -> None:
+        if self._channel.schema is None:
+            return
+        try:
+            msgspec.convert(event.data, self._channel.schema)
+        except msgspec.ValidationError as error:
+            raise PublishError(
+                f"{self.channel}: the event of {event.key!r} does not fit its schema: {error}"
+            ) from error
+
+    def _body(self, event: Event) -> bytes:
+        try:
+            return msgspec.json.encode(event.data)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise PublishError(f"{self.channel}: data is no JSON: {error}") from error
+
+    def _check_key(self, key: str) -> None:
+        if not topics.is_key(key):
+            raise PublishError(f"{self.channel}: {key!r} is no key: 1 to 200 visible characters without `*`")
+
+
+class _Beat:
+    """The rhythm of the appliance's own feeds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._start: float | None = None
+        self._count = 0
+
+    def __aiter__(self) -> _Beat:
+        return self
+
+    async def __anext__(self) -> int:
+        now = trio.current_time()
+        if self._start is None:
+            self._start = now
+        else:
+            self._count = max(self._count + 1, math.ceil((now - self._start) / self._seconds))
+        await trio.sleep_until(self._start + self._count * self._seconds)
+        return self._count
+
+
+async def record(channel: Channel, *, seconds: float, settings: Any = None) -> list[Event]:  # noqa: ANN401 - the channel's own Settings
+    """Run a channel's producer, and give what it publishes before `seconds` have passed.
+
+    With a clock that jumps (`autojump_clock` of pytest-trio) an hour takes no time. What the producer raises is raised
+    here; so is a `PluginError` when it returns, for it must run until it is cancelled.
+    """
+    if channel.produce is None:
+        raise PluginError(
+            f"{channel.name}: its rows come from the source {channel.source!r}: run that source's `produce` "
+            "with a RecordingFeed"
+        )
+    feed = RecordingFeed(channel, settings)
+    with trio.move_on_after(seconds) as time_is_up:
+        await channel.produce(feed, feed.settings)
+    if not time_is_up.cancelled_caught:
+        raise PluginError(f"{channel.name}: the producer returned; it must run until it is cancelled")
+    return feed.events

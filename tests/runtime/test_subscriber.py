@@ -1,0 +1,338 @@
+"""What a session reads, on which terms, and from where."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.api import Channel, Event, Mode
+from appliance.core import chain
+from appliance.core.errors import ErrorCode, RequestError
+from appliance.core.history import Position, Resumption, Retention
+from appliance.core.outbox import Outbox
+from appliance.core.subscriptions import Joined, Terms
+from appliance.runtime.hub import Hub
+from appliance.runtime.subscriber import Subscriber
+from tests.runtime.stage import Lines, Message, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORM = Lines()
+PLAIN = Terms(FORM)
+
+
+class Scene:
+    """A session without a socket: what it is told is read from its outbox."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.calls: list[tuple[float, int, Callable[[], None]]] = []
+        self.newcomers: list[Joined] = []
+        self.hidden: set[str] = set()
+        self.hub = Hub(epoch=lambda: f"e{next(self._epochs)}", most_topics=50, most_bytes=1000)
+        self._epochs = iter(range(1000))
+        keep = Retention(count=5, age=None, size=10_000)
+        self.hub.open(
+            Channel(name="price", mode=Mode.STATE, message="m", topics=("BTC", "ETH"), open=True), None, keep
+        )
+        self.hub.open(
+            Channel(name="trades", mode=Mode.LOG, message="m", topics=("all",), open=True), None, keep
+        )
+        self.outbox = Outbox(lambda _: None, chain.root(), burst=100_000)
+        self.subscriber = self.session(self.outbox)
+
+    def session(self, outbox: Outbox) -> Subscriber:
+        return Subscriber(
+            self.hub,
+            outbox,
+            clock=lambda: self.now,
+            call_at=lambda when, call: heapq.heappush(self.calls, (when, len(self.calls), call)),
+            newcomer=self.newcomers.append,
+            may_read=lambda name: name not in self.hidden,
+        )
+
+    def publish(self, name: str, times: int = 1) -> None:
+        channel, _, key = name.partition(":")
+        for _ in range(times):
+            self.hub.publish(Event(channel, key, {}, self.now), self.now)
+
+    def subscribe(
+        self, *names: str, terms: Terms = PLAIN, recover: dict[str, Position] | None = None
+    ) -> list[Joined]:
+        joined = [
+            reading for name in names for reading in self.subscriber.subscribe(name, terms, recover or {})
+        ]
+        for reading in joined:
+            self.subscriber.catch_up(reading)
+        return joined
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        while self.calls and self.calls[0][0] <= self.now:
+            heapq.heappop(self.calls)[2]()
+
+    def told(self) -> list[tuple[str, int]]:
+        return [(message["label"], message["offset"]) for message in self.messages()]
+
+    def messages(self) -> list[Message]:
+        if self.outbox.open:
+            return lines(self.outbox.collect())
+        return lines(self.outbox.take(1 << 30))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_of_a_state_the_newest_comes_first_and_then_each(scene: Scene) -> None:
+    scene.publish("price:BTC", 3)
+    [joined] = scene.subscribe("price:BTC")
+    scene.publish("price:BTC")
+    assert (joined.topic.name, joined.label, joined.offset, joined.after) == ("price:BTC", "price:BTC", 3, 2)
+    assert (joined.pattern, joined.limit, joined.resumption) == (None, None, None)
+    assert scene.told() == [("price:BTC", 3), ("price:BTC", 4)]
+
+
+def test_of_a_log_comes_what_comes(scene: Scene) -> None:
+    scene.publish("trades:all", 3)
+    [joined] = scene.subscribe("trades:all")
+    scene.publish("trades:all")
+    assert (joined.offset, joined.after) == (3, 3)
+    assert scene.told() == [("trades:all", 4)]
+
+
+def test_of_an_empty_state_the_first_event_comes_without_a_gap(scene: Scene) -> None:
+    scene.outbox.shut()
+    [joined] = scene.subscribe("price:BTC")
+    scene.publish("price:BTC")
+    assert joined.after == 0
+    assert [message["kind"] for message in scene.messages()] == ["update"]
+
+
+def test_nothing_is_sent_before_it_is_time(scene: Scene) -> None:
+    scene.publish("price:BTC")
+    joined = scene.subscriber.subscribe("price:BTC", PLAIN, {})
+    assert scene.told() == []
+    scene.subscriber.catch_up(joined[0])
+    scene.subscriber.catch_up(joined[0])
+    assert scene.told() == [("price:BTC", 1)]
+
+
+def test_names_that_cover_the_same_topic_send_it_once(scene: Scene) -> None:
+    scene.publish("price:BTC", 4)
+    joined = [
+        *scene.subscriber.subscribe("price:B*", PLAIN, {"price:BTC": Position("e0", 1)}),
+        *scene.subscriber.subscribe("price:BTC", Terms(FORM, "price:bitcoin"), {}),
+    ]
+    for reading in joined:
+        scene.subscriber.catch_up(reading)
+    assert scene.told() == [("price:bitcoin", offset) for offset in (2, 3, 4)]
+
+
+def test_a_pattern_reads_all_that_is_there_and_all_that_comes(scene: Scene) -> None:
+    joined = scene.subscribe("price:*")
+    assert [(reading.topic.name, reading.pattern) for reading in joined] == [
+        ("price:BTC", "price:*"),
+        ("price:ETH", "price:*"),
+    ]
+    scene.publish("price:SOL")
+    scene.publish("trades:all")
+    [newcomer] = scene.newcomers
+    assert (newcomer.topic.name, newcomer.after, newcomer.pattern) == ("price:SOL", 0, "price:*")
+    assert scene.told() == [("price:SOL", 1)]
+
+
+def test_a_pattern_that_nothing_can_match_is_refused(scene: Scene) -> None:
+    with pytest.raises(RequestError) as caught:
+        scene.subscribe("nothing:*")
+    assert caught.value.code is ErrorCode.INVALID_CHANNEL
+    assert "nothing:*" not in scene.subscriber
+
+
+def test_what_a_client_may_not_read_does_not_exist_for_it(scene: Scene) -> None:
+    scene.hidden = {"price:BTC", "price:SOL"}
+    for name in ("price:BTC", "price:SOL"):
+        with pytest.raises(RequestError) as caught:
+            scene.subscribe(name)
+        assert caught.value.message == f"Channel {name!r} does not exist"
+    assert [reading.topic.name for reading in scene.subscribe("price:*")] == ["price:ETH"]
+    scene.publish("price:SOL")
+    scene.publish("price:BTC")
+    scene.publish("price:ETH")
+    assert scene.newcomers == []
+    assert scene.told() == [("price:ETH", 1)]
+
+
+def test_who_comes_back_gets_what_it_missed(scene: Scene) -> None:
+    scene.publish("trades:all", 5)
+    [joined] = scene.subscribe("trades:all", recover={"trades:all": Position("e2", 2)})
+    scene.publish("trades:all")
+    assert joined.resumption == Resumption(after=2, recovered=True, gap=None)
+    assert scene.told() == [("trades:all", offset) for offset in (3, 4, 5, 6)]
+
+
+def test_who_comes_back_too_late_is_told_and_gets_what_there_is(scene: Scene) -> None:
+    scene.publish("trades:all", 8)
+    scene.publish("price:BTC", 8)
+    recover = {"trades:all": Position("e2", 1), "price:BTC": Position("e0", 1)}
+    trades, price = scene.subscribe("trades:all", "price:BTC", recover=recover)
+    assert trades.resumption == Resumption(after=3, recovered=False, gap=(2, 3))
+    assert price.resumption == Resumption(after=7, recovered=False, gap=(2, 7))
+    assert scene.told() == [("trades:all", n) for n in (4, 5, 6, 7, 8)] + [("price:BTC", 8)]
+
+
+def test_a_pattern_resumes_each_of_its_topics(scene: Scene) -> None:
+    scene.publish("price:BTC", 2)
+    scene.publish("price:ETH", 2)
+    scene.subscribe("price:*", recover={"price:BTC": Position("e0", 0)})
+    assert scene.told() == [("price:BTC", 1), ("price:BTC", 2), ("price:ETH", 2)]
+
+
+def test_who_already_reads_a_topic_does_not_resume_it(scene: Scene) -> None:
+    scene.publish("trades:all", 2)
+    scene.subscribe("trades:all")
+    [joined] = scene.subscribe("trades:all", recover={"trades:all": Position("e2", 0)})
+    assert joined.resumption is None
+    assert scene.told() == []
+
+
+def test_after_unsubscribing_nothing_comes(scene: Scene) -> None:
+    scene.subscribe("price:BTC", "price:ETH")
+    assert scene.subscriber.unsubscribe("price:BTC")
+    assert not scene.subscriber.unsubscribe("price:BTC")
+    scene.publish("price:BTC")
+    scene.publish("price:ETH")
+    assert scene.told() == [("price:ETH", 1)]
+    assert len(scene.subscriber) == 1
+    assert "price:BTC" not in scene.subscriber
+
+
+def test_after_unsubscribing_from_a_pattern_nothing_appears(scene: Scene) -> None:
+    scene.subscribe("price:*")
+    scene.subscriber.unsubscribe("price:*")
+    scene.publish("price:SOL")
+    assert (scene.newcomers, scene.told()) == ([], [])
+
+
+def test_another_name_that_covers_a_topic_keeps_it(scene: Scene) -> None:
+    scene.subscribe("price:*")
+    scene.subscribe("price:BTC", terms=Terms(FORM, "price:bitcoin"))
+    scene.publish("price:BTC")
+    scene.subscriber.unsubscribe("price:BTC")
+    scene.publish("price:BTC")
+    assert scene.told() == [("price:bitcoin", 1), ("price:BTC", 2)]
+
+
+def test_other_words_bring_the_newest_again(scene: Scene) -> None:
+    scene.publish("price:BTC")
+    scene.subscribe("price:BTC")
+    scene.subscribe("price:BTC", terms=Terms(FORM, "price:bitcoin"))
+    scene.publish("price:BTC")
+    assert scene.told() == [("price:BTC", 1), ("price:bitcoin", 1), ("price:bitcoin", 2)]
+
+
+def test_the_same_words_bring_nothing_again(scene: Scene) -> None:
+    scene.publish("price:BTC")
+    scene.subscribe("price:BTC")
+    [joined] = scene.subscribe("price:BTC")
+    assert (joined.offset, joined.after) == (1, 1)
+    assert scene.told() == [("price:BTC", 1)]
+
+
+def test_names_of_a_label(scene: Scene) -> None:
+    scene.subscribe("price:BTC", "price:ETH", terms=Terms(FORM, "prices"))
+    scene.subscribe("trades:all")
+    assert scene.subscriber.labelled("prices") == ("price:BTC", "price:ETH")
+
+
+def test_who_has_left_reads_nothing(scene: Scene) -> None:
+    scene.subscribe("price:*", "trades:all", "price:only-me")
+    scene.newcomers.clear()
+    scene.subscriber.leave()
+    scene.publish("price:BTC")
+    scene.publish("price:SOL")
+    assert (scene.newcomers, scene.told()) == ([], [])
+    assert scene.outbox.positions() == {}
+    assert "price:only-me" not in {topic.name for topic in scene.hub.matching("*")}
+
+
+def test_a_limit_passes_the_newest(scene: Scene) -> None:
+    scene.subscribe("price:BTC", terms=Terms(FORM, limit=1))
+    scene.publish("price:BTC", 5)
+    assert scene.told() == [("price:BTC", 1)]
+    scene.advance(1)
+    assert scene.told() == [("price:BTC", 5)]
+
+
+@pytest.mark.parametrize("name", ["trades:all", "trades:*", "*", "trades:new"])
+def test_a_log_takes_no_limit(scene: Scene, name: str) -> None:
+    before = {topic.name for topic in scene.hub.matching("*")}
+    with pytest.raises(RequestError, match=r"every event of 'trades:.*' counts") as caught:
+        scene.subscribe(name, terms=Terms(FORM, limit=1))
+    assert caught.value.code is ErrorCode.INVALID_MESSAGE
+    assert name not in scene.subscriber
+    assert {topic.name for topic in scene.hub.matching("*")} == before
+
+
+def test_a_log_never_comes_under_the_limit_of_a_pattern(scene: Scene) -> None:
+    scene.hidden = {"trades:all"}
+    scene.subscribe("*", terms=Terms(FORM, limit=1))
+    scene.publish("trades:new", 2)
+    assert (scene.newcomers, scene.told()) == ([], [])
+    scene.subscribe("trades:*")
+    scene.publish("trades:new", 3)
+    assert scene.told() == [("trades:new", 3), ("trades:new", 4), ("trades:new", 5)]
+    scene.subscriber.unsubscribe("trades:*")
+    scene.publish("trades:new", 3)
+    assert scene.told() == []
+
+
+def test_what_a_limit_holds_back_comes_when_the_limit_goes(scene: Scene) -> None:
+    scene.subscribe("price:BTC", terms=Terms(FORM, limit=1))
+    scene.publish("price:BTC", 3)
+    [joined] = scene.subscribe("price:BTC")
+    assert (joined.offset, joined.limit) == (3, None)
+    scene.publish("price:BTC")
+    assert scene.told() == [("price:BTC", 1), ("price:BTC", 3), ("price:BTC", 4)]
+    scene.advance(10)
+    assert scene.told() == []
+
+
+def test_what_a_limit_holds_back_goes_with_the_subscription(scene: Scene) -> None:
+    scene.subscribe("price:BTC", terms=Terms(FORM, limit=1))
+    scene.publish("price:BTC", 3)
+    scene.subscriber.unsubscribe("price:BTC")
+    scene.advance(10)
+    assert scene.told() == [("price:BTC", 1)]
+
+
+def test_what_a_limit_holds_back_is_owed_to_who_comes_back(scene: Scene) -> None:
+    scene.subscribe("price:BTC", terms=Terms(FORM, limit=1))
+    scene.publish("price:BTC", 3)
+    assert scene.outbox.positions() == {"price:BTC": ("e0", 1)}
+
+
+def test_a_client_that_is_behind_and_asks_again_loses_nothing(scene: Scene) -> None:
+    scene.publish("price:BTC")
+    scene.subscribe("price:BTC")
+    scene.messages()
+    scene.outbox.shut()
+    scene.publish("price:BTC", 3)
+    scene.subscribe("price:BTC", terms=Terms(FORM, "price:bitcoin"))
+    assert scene.told() == [("price:bitcoin", 2), ("price:bitcoin", 3), ("price:bitcoin", 4)]
+
+
+def test_sessions_do_not_share_what_they_read(scene: Scene) -> None:
+    outbox = Outbox(lambda _: None, chain.root(), burst=1000)
+    other = scene.session(outbox)
+    scene.subscribe("price:BTC")
+    other.subscribe("price:BTC", PLAIN, {})
+    scene.publish("price:BTC")
+    other.leave()
+    scene.publish("price:BTC")
+    assert scene.told() == [("price:BTC", 1), ("price:BTC", 2)]
+    assert len(lines(outbox.collect())) == 1

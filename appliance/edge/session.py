@@ -274,7 +274,7 @@ class Session:
             raise RequestError(
                 ErrorCode.RATE_LIMITED, f"At most {most} channels for one connection (limits.subscriptions)"
             )
-        label = command.label or (None if is_pattern(name) else written)
+        label = command.label or (None if is_pattern(name) or written == name else written)
         return self._subscriber.subscribe(
             name, Terms(Wording(self._form, framing.text), label, command.limit), recover
         )
@@ -304,8 +304,10 @@ class Session:
             for reading in self._subscriber.subscribe(STATUS_TOPIC, terms, {}):
                 self._subscriber.catch_up(reading)
 
-    def _joined_newcomer(self, joined: Joined) -> None:
-        self._tell(cryptointel.subscribed(self._form, joined.label, [joined], []))
+    def _joined_newcomer(self, joined: Joined, terms: Terms) -> None:
+        wording = terms.form
+        assert isinstance(wording, Wording)  # noqa: S101 - as it was subscribed
+        self._tell(cryptointel.subscribed(wording.form, joined.label, [joined], []))
 
     def _may_read(self, topic: str) -> bool:
         return self._principal is not None and self._principal.may_read(topic)

@@ -35,6 +35,8 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(ALPN)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.options &= ~ssl.OP_NO_TICKET
+    # A client that writes while a ticket of TLS 1.3 arrives may wait for ever: Python's do, one time in a hundred.
+    context.num_tickets = 0
     pem = _read(certificate)
     _read(key)  # OpenSSL's own errors would not say which of the two files it is
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from appliance.core.events import Entry, Event
 
 
+_ASKED_FOR = 0.5
+"""Share of a channel's topics that clients may bring into being by asking for them; the rest is for events."""
+
+
 class Outlet(Protocol):
     """Where a session's events go: its outbox, or a throttle in front of it."""
 
@@ -74,7 +78,8 @@ class _Line:
     """A topic and who reads it."""
 
     topic: Topic
-    declared: bool
+    declared: bool = False
+    """Whether it is there without an event. One that is not can be read by its name alone, not by a pattern."""
     audiences: dict[Hashable, Audience] = attrs.field(factory=dict)
 
 
@@ -114,12 +119,15 @@ class Hub:
         self._families[channel.name] = family = _Family(channel, settings, retention)
         for key in channel.topics:
             if not topics.is_pattern(key):
-                self._create(family, key, declared=True)
+                self._create(family, key).declared = True
 
     def declare(self, channel: str, keys: Iterable[str]) -> None:
         family = self._families[channel]
         for key in keys:
-            self._line(family, key).declared = True
+            line = family.lines.get(key) or self._create(family, key)
+            if not line.declared:
+                line.declared = True
+                self._announce(line.topic)
 
     def publish(self, event: Event, received: float) -> None:
         """Give an event its place in each of its topics, and to every outbox that is owed it."""
@@ -127,8 +135,10 @@ class Hub:
         body = self._body(event)
         keys = dict.fromkeys(family.channel.route(event, family.settings))
         # All its topics are found before it enters the first: an event that one cannot take is in none.
-        for line in [family.lines.get(key) or self._line(family, key) for key in keys]:
+        for line in [family.lines.get(key) or self._create(family, key) for key in keys]:
             topic = line.topic
+            if not topic.last and not line.declared:
+                self._announce(topic)
             entry = topic.append(body, at=event.at, received=received)
             offset = entry.offset
             for audience in line.audiences.values():
@@ -146,7 +156,7 @@ class Hub:
             if family is None or not family.may_have(key):
                 raise RequestError(ErrorCode.INVALID_CHANNEL, f"Channel {name!r} does not exist")
             try:
-                line = self._create(family, key, declared=False)
+                line = self._create(family, key, share=_ASKED_FOR)
             except PublishError as error:
                 raise RequestError(ErrorCode.INVALID_CHANNEL, str(error)) from None
         return line.topic
@@ -154,7 +164,7 @@ class Hub:
     def matching(self, pattern: str) -> Iterator[Topic]:
         for family in self._families.values():
             for line in family.lines.values():
-                if topics.matches(pattern, line.topic.name):
+                if (line.declared or line.topic.last) and topics.matches(pattern, line.topic.name):
                     yield line.topic
 
     def covers(self, pattern: str) -> bool:
@@ -217,19 +227,18 @@ class Hub:
         channel, _, key = topic.name.partition(":")
         return self._families[channel].lines[key]
 
-    def _line(self, family: _Family, key: str) -> _Line:
-        return family.lines.get(key) or self._create(family, key, declared=False)
-
-    def _create(self, family: _Family, key: str, *, declared: bool) -> _Line:
+    def _create(self, family: _Family, key: str, *, share: float = 1.0) -> _Line:
         channel = family.channel
         if not topics.is_key(key) or topics.is_pattern(key):
             raise PublishError(f"{channel.name}: {key!r} is no key: 1 to 200 visible characters without `*`")
-        if len(family.lines) >= self._most_topics:
+        if len(family.lines) >= share * self._most_topics:
             raise PublishError(f"{channel.name} has its most topics, {self._most_topics} (limits.topics)")
         topic = Topic(
             topics.join(channel.name, key), channel.mode, channel.message, self._epoch(), family.retention
         )
-        line = family.lines[key] = _Line(topic, declared)
+        line = family.lines[key] = _Line(topic)
+        return line
+
+    def _announce(self, topic: Topic) -> None:
         for newcomers in list(self._newcomers):
             newcomers.appeared(topic)
-        return line

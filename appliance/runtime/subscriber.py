@@ -31,7 +31,7 @@ class Subscriber:
         *,
         clock: Callable[[], float],
         call_at: Callable[[float, Callable[[], None]], None],
-        newcomer: Callable[[Joined], None],
+        newcomer: Callable[[Joined, Terms], None],
         may_read: Callable[[str], bool],
     ) -> None:
         self._hub = hub
@@ -113,8 +113,9 @@ class Subscriber:
 
     def appeared(self, topic: Topic) -> None:
         """From the hub: a topic came into being."""
-        if self._may_read(topic.name) and self._subscriptions.find(topic) is not None:
-            self._newcomer(self._read(topic, None))
+        found = self._subscriptions.find(topic) if self._may_read(topic.name) else None
+        if found is not None:
+            self._newcomer(self._read(topic, None), found[1])
 
     def _read(self, topic: Topic, position: Position | None) -> Joined:
         found = self._subscriptions.find(topic)

@@ -211,6 +211,15 @@ def test_a_budget_is_kept_about(scene: Scene, mode: Mode) -> None:
     assert [frame for share in shares for frame in share] == [f"t:{offset}" for offset in range(1, 51)]
 
 
+def test_who_has_caught_up_is_told_of_gaps_as_before(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    scene.publish(topic, 50)
+    assert len(scene.take_all()) == 50
+    scene.outbox.shut()
+    scene.publish(topic, 3)
+    assert scene.take() == ["s:51-52", "s:53"]
+
+
 def test_who_is_far_behind_in_one_topic_still_hears_of_the_others(scene: Scene) -> None:
     busy, quiet = scene.topic("busy", Mode.LOG), scene.topic("quiet", Mode.STATE)
     scene.outbox.shut()

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,11 +167,12 @@ def test_the_javascript_example_runs_in_node(lively: Running, library: Path) -> 
     command = ["node", "--import", str(CLIENTS / "global-websocket.js"), "example.js"]
     trusting = {**os.environ, "NODE_EXTRA_CA_CERTS": str(lively.certificate)}
     wanted, seen = ["Price update: {", "symbol: 'BTC'", "symbol: 'ETH'", "Signal alert: {"], ""
+    deadline = time.monotonic() + PATIENCE
     with subprocess.Popen(command, cwd=library, env=trusting, stdout=subprocess.PIPE, text=True) as node:
         assert node.stdout is not None
         for line in node.stdout:
             seen += line
-            if all(text in seen for text in wanted):
+            if all(text in seen for text in wanted) or time.monotonic() > deadline:
                 break
         node.terminate()
 
@@ -229,4 +231,4 @@ def test_the_documents_test_suite_passes(lively: Running) -> None:
     )
 
     assert done.returncode == 0, done.stdout
-    assert "# fail 0" in done.stdout or "fail 0" in done.stdout
+    assert "fail 0" in done.stdout

@@ -75,7 +75,7 @@ class Clients:
 
 @contextlib.contextmanager
 def connected(running: Running, root: Path, count: int, *options: str) -> Iterator[Clients]:
-    """Start so many clients. Their first answer is a report, once all are subscribed."""
+    """Start so many clients. Their first answer is a report, once all are subscribed; the end of orders is their end."""
     words = ["--clients", str(count), "--send", SUBSCRIBE, "--ready", "subscribed", "--control"]
     shown = ["--header", f"Authorization: Bearer {running.key}"]
     with subprocess.Popen(
@@ -86,8 +86,6 @@ def connected(running: Running, root: Path, count: int, *options: str) -> Iterat
         text=True,
     ) as process:
         yield Clients(process)
-        assert process.stdin is not None
-        process.stdin.close()  # it says goodbye and ends
 
 
 def prices(report: dict[str, Any]) -> list[dict[str, Any]]:

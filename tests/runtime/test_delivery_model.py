@@ -418,7 +418,9 @@ class Delivery(RuleBasedStateMachine):
     @invariant()
     def the_hub_has_the_topics_of_the_model(self) -> None:
         if not self.soon:
-            assert {topic.name for topic in self.hub.matching("*")} == set(self.records)
+            assert {
+                (topic.name, topic.epoch, topic.first, topic.last) for topic in self.hub.matching("*")
+            } == {(name, record.epoch, record.gone + 1, record.last) for name, record in self.records.items()}
 
     def refuses(self, name: str, limit: float | None) -> bool:
         if limit and any(is_log(topic) for topic in self.matching(name)):
@@ -551,7 +553,8 @@ class Delivery(RuleBasedStateMachine):
     def _check_current(self, client: Client, *, limited: bool) -> None:
         if client.ended:
             return
-        assert set(client.witness.places) == client.reads
+        assert client.reads == {name for name in self.records if find(client.names, name)}
+        assert client.reads == set(client.witness.places)
         for name, place in client.witness.places.items():
             if limited or not place.limited:
                 assert place.following == self.records[name].last + 1, f"{name} at {place}"

@@ -136,6 +136,19 @@ async def test_a_full_socket_gets_the_newest_of_a_state_when_it_has_room(flusher
     assert client.read() == [5]
 
 
+async def test_a_socket_that_fills_up_again_gets_the_newest_again(flusher: Flusher) -> None:
+    client = Client(flusher, reading(Mode.STATE), room=0)
+    client.publish()
+    await wait_all_tasks_blocked()
+    client.publish()
+    client.socket.allow(client.socket.waiting)
+    await wait_all_tasks_blocked()
+    client.publish(3)
+    client.socket.allow(None)
+    await wait_all_tasks_blocked()
+    assert client.read() == [1, 2, (3, 4), 5]
+
+
 async def test_a_full_socket_gets_all_of_a_log_when_it_has_room(flusher: Flusher) -> None:
     client = Client(flusher, reading(Mode.LOG), room=0)
     for _ in range(400):

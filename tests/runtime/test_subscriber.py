@@ -302,6 +302,18 @@ def test_what_a_limit_holds_back_comes_when_the_limit_goes(scene: Scene) -> None
     assert scene.told() == []
 
 
+def test_another_limit_counts_from_its_own_first(scene: Scene) -> None:
+    scene.subscribe("price:BTC", terms=Terms(FORM, limit=1))
+    scene.publish("price:BTC", 2)
+    scene.subscribe("price:BTC", terms=Terms(FORM, limit=0.1))
+    scene.publish("price:BTC", 2)
+    assert scene.told() == [("price:BTC", 1), ("price:BTC", 2), ("price:BTC", 3)]
+    scene.advance(9)
+    assert scene.told() == []
+    scene.advance(1)
+    assert scene.told() == [("price:BTC", 4)]
+
+
 def test_what_a_limit_holds_back_goes_with_the_subscription(scene: Scene) -> None:
     scene.subscribe("price:BTC", terms=Terms(FORM, limit=1))
     scene.publish("price:BTC", 3)

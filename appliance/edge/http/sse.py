@@ -127,7 +127,7 @@ class EventStream:
         self._pipe.push(eventstream.event(cryptointel.error(_FORM, ErrorCode.SLOW_CLIENT, reason, complaint)))
         self._finish()
 
-    def _joined_newcomer(self, joined: Joined) -> None:
+    def _joined_newcomer(self, joined: Joined, _terms: Terms) -> None:
         self._outbox.put(eventstream.event(cryptointel.subscribed(_FORM, None, [joined], [])))
 
 

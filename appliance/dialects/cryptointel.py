@@ -253,7 +253,7 @@ def unsubscribed(form: Form, label: str | None, names: Iterable[str]) -> bytes:
     return _encode({"type": "unsubscribed", "channels": list(names)})
 
 
-def pong(form: Form, timestamp: str) -> bytes:
+def pong(form: Form | None, timestamp: str) -> bytes:
     if form is Form.LIBRARY:
         return _encode({"type": "pong", "data": {"timestamp": timestamp}})
     return b'{"type":"pong"}'
@@ -269,8 +269,8 @@ class Complaint:
     resume: dict[str, tuple[str, int]] = attrs.field(factory=dict)
 
 
-def error(form: Form, code: ErrorCode, message: str, complaint: Complaint) -> bytes:
-    """Say what a client did wrong, or what has become of its session."""
+def error(form: Form | None, code: ErrorCode, message: str, complaint: Complaint) -> bytes:
+    """Say what a client did wrong, or what has become of its session; in both forms while its own is not known."""
     content: dict[str, Any] = {"code": code, "message": message, "timestamp": complaint.timestamp}
     if complaint.retry_after is not None:
         content["retry_after"] = round(complaint.retry_after, 3)
@@ -280,6 +280,8 @@ def error(form: Form, code: ErrorCode, message: str, complaint: Complaint) -> by
         }
     if complaint.label is not None:
         content = {"channel": complaint.label, **content}
+    if form is None:
+        return _encode({"type": "error", "error": content, "data": content})
     if form is Form.DOCUMENT:
         return _encode({"type": "error", "error": content})
     return _encode({"type": "error" if complaint.label is None else "subscription_error", "data": content})

@@ -62,7 +62,7 @@ class Session:
         self._policy = policy
         self._caller = caller
         self._around = around
-        self._form = cryptointel.Form.DOCUMENT
+        self._form: cryptointel.Form | None = None
         self._principal: Principal | None = ANONYMOUS if policy.auth == "none" else None
         self._scope = trio.CancelScope()
         self._ending: Ending | None = None
@@ -276,7 +276,7 @@ class Session:
             )
         label = command.label or (None if is_pattern(name) or written == name else written)
         return self._subscriber.subscribe(
-            name, Terms(Wording(self._form, framing.text), label, command.limit), recover
+            name, Terms(Wording(_form(command.form), framing.text), label, command.limit), recover
         )
 
     def _unsubscribe(self, command: Unsubscribe) -> None:

@@ -199,7 +199,7 @@ class Session:
                 ErrorCode.RATE_LIMITED, f"At most {most} messages a minute (limits.messages_per_minute)"
             )
             self._complain(error, retry_after=wait)
-            await trio.sleep(wait)
+            await self._socket.pause(wait)
         else:
             try:
                 self._obey(cryptointel.parse(message))

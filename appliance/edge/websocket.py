@@ -48,6 +48,7 @@ class _Wire(trio.abc.Stream):
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.opening = trio.CancelScope()
+        self.ended = trio.Event()
         self.closed = False
         self.farewell = False
 
@@ -66,16 +67,20 @@ class _Wire(trio.abc.Stream):
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError:
-            self.opening.cancel()
+            self._end()
             raise
         if not data:
-            self.opening.cancel()
+            self._end()
         return data
 
     async def aclose(self) -> None:
         self.closed = True
-        self.opening.cancel()
+        self._end()
         await trio.lowlevel.checkpoint()
+
+    def _end(self) -> None:
+        self.opening.cancel()
+        self.ended.set()
 
 
 class Socket:
@@ -92,6 +97,11 @@ class Socket:
             return await self._connection.get_message()
         except trio_websocket.ConnectionClosed as closed:
             raise self._hangup(closed.reason) from None
+
+    async def pause(self, seconds: float) -> None:
+        """Receive nothing for a while, or until the peer has gone."""
+        with trio.move_on_after(seconds):
+            await self._wire.ended.wait()
 
     def _hangup(self, reason: trio_websocket.CloseReason | None) -> Hangup:
         if reason is None or reason.code == _NO_FAREWELL:

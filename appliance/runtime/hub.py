@@ -161,6 +161,10 @@ class Hub:
                 raise RequestError(ErrorCode.INVALID_CHANNEL, str(error)) from None
         return line.topic
 
+    def has(self, topic: Topic) -> bool:
+        """Whether a topic is there for all, not only for those who asked for it by its name."""
+        return bool(topic.last) or self._find(topic).declared
+
     def matching(self, pattern: str) -> Iterator[Topic]:
         for family in self._families.values():
             for line in family.lines.values():

@@ -99,7 +99,8 @@ class Subscriber:
         if not self._subscriptions.patterns():
             self._hub.unwatch(self)
         for topic in [topic for topic in self._joined if topics.matches(name, topic.name)]:
-            if self._subscriptions.find(topic) is None:
+            found = self._subscriptions.find(topic)
+            if found is None or (topics.is_pattern(found[0]) and not self._hub.has(topic)):
                 self._stop(topic)
             else:
                 self._read(topic, None)
@@ -113,7 +114,9 @@ class Subscriber:
 
     def appeared(self, topic: Topic) -> None:
         """From the hub: a topic came into being."""
-        found = self._subscriptions.find(topic) if self._may_read(topic.name) else None
+        if topic in self._joined or not self._may_read(topic.name):
+            return
+        found = self._subscriptions.find(topic)
         if found is not None:
             self._newcomer(self._read(topic, None), found[1])
 

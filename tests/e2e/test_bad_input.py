@@ -230,7 +230,7 @@ BAD_FRAMES = {
     "close with a code of nobody": (client_frame(Opcode.CLOSE, (999).to_bytes(2, "big")), 1002),
     "close with invalid UTF-8": (client_frame(Opcode.CLOSE, b"\x03\xe8\xff"), 1007),
     "fragments without end": (frame(0x01, b"x" * 100) + frame(0x00, b"x" * 100) * 700, 1009),
-    "a length beyond all": (b"\x81\xff" + b"\x7f" + b"\xff" * 7 + b"mask", 1009),
+    "a length beyond all": (b"\x81\xff" + b"\x7f" + b"\xff" * 7 + bytes(4) + b"x" * 65_537, 1009),
 }
 
 

@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -84,13 +85,15 @@ class Wire:
 
     def message(self, kind: str | None = None) -> dict[str, Any]:
         """Give the next text, or the next of this type."""
-        while True:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             opcode, payload = self._next()
             if opcode == Opcode.TEXT:
                 message: dict[str, Any] = json.loads(payload)
                 if kind in (None, message["type"]):
                     return message
             assert opcode != Opcode.CLOSE, payload
+        raise AssertionError(f"no {kind} within {PATIENCE:g} s")
 
     def error(self) -> str:
         """Give the code of the next error message."""

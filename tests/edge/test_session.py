@@ -17,6 +17,7 @@ from appliance.edge import session as session_module
 from appliance.edge.connection import SUBPROTOCOL
 from appliance.edge.session import RESTART
 from appliance.edge.surroundings import Ending
+from appliance.settings.fields import Seconds
 from appliance.settings.tree import HeartbeatSettings
 from tests.edge.stage import EXPIRED, KEY, PATIENCE, UPGRADE, Client, Stage, configuration, playing, until
 
@@ -213,7 +214,9 @@ async def test_who_comes_back_gets_what_it_missed(stage: Stage) -> None:
     async with stage.client() as client:
         await client.say(**subscription("trades:x"))
         epoch = (await client.hear())["channels"][0]["epoch"]
-    for amount in range(5):
+        stage.publish("trades", "x", amount=0)
+        assert (await client.hear())["offset"] == 1
+    for amount in range(1, 5):
         stage.publish("trades", "x", amount=amount)
     async with stage.client() as client:
         await client.say(**subscription("trades:x", recover={"trades:x": {"epoch": epoch, "offset": 2}}))
@@ -405,6 +408,7 @@ async def stalled(stage: Stage, *names: str) -> AsyncIterator[trio.SocketStream]
     stream = trio.SocketStream(sock)
     async with stream:
         await stream.send_all(UPGRADE + f"Authorization: Bearer {KEY}\r\n\r\n".encode())
+        assert b" 101 " in await stream.receive_some()
         text = json.dumps(subscription(*names)).encode()
         await stream.send_all(bytes((0x81, 0x80 | len(text))) + b"\0\0\0\0" + text)
         got = b""
@@ -515,7 +519,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_answered_without_e
 
 
 async def test_a_silent_client_is_pinged_and_let_go() -> None:
-    heartbeat = HeartbeatSettings(interval=SHORT, timeout=SHORT)
+    heartbeat = HeartbeatSettings(interval=Seconds(SHORT), timeout=Seconds(SHORT))
     async with (
         playing(configuration(heartbeat=heartbeat)) as stage,
         stage.client() as honest,

@@ -10,7 +10,7 @@ import itertools
 import queue
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import attrs
 import trio
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+Names: TypeAlias = dict[str, tuple[str | None, float | None]]
+"""What a client has subscribed to: by name, under which label and with what limit."""
 
 FORM = Lines()
 BURST = 400
@@ -49,10 +51,10 @@ LARGE = 40_000
 """Bytes, so that two events are more than a client that catches up is handed at a time."""
 STALLED = 60.0
 KEPT = {
-    Mode.STATE: Retention(count=5, age=40, size=200_000),
-    Mode.LOG: Retention(count=6, age=40, size=200_000),
+    Mode.STATE: Retention(count=5, age=40, size=130_000),
+    Mode.LOG: Retention(count=6, age=40, size=130_000),
 }
-AT_ONCE = 4
+AT_ONCE = 3
 """Events before the flusher has its turn: fewer than a topic keeps."""
 
 CHANNELS = (
@@ -144,6 +146,11 @@ class Record:
         return len(self.events)
 
     @property
+    def there(self) -> bool:
+        """Whether patterns cover it."""
+        return self.declared or bool(self.events)
+
+    @property
     def snapshot(self) -> int:
         """The offset that a new reader begins behind."""
         return max(0, self.last - 1) if self.mode is Mode.STATE else self.last
@@ -188,7 +195,7 @@ class Client:
             may_read=lambda _: True,
         )
         self.witness = Witness(lambda epoch, offset: delivery.bodies[epoch, offset], is_log)
-        self.names: dict[str, tuple[str | None, float | None]] = {}
+        self.names: Names = {}
         self.reads: set[str] = set()
         self.answers = 0
         self.behind = False
@@ -206,7 +213,6 @@ class Client:
                 found = self.subscriber.subscribe(name, Terms(FORM, label, command.limit), recover)
             except RequestError:
                 assert refused
-                self._delivery.made(name)
                 continue
             assert not refused
             self.names[name] = (label, command.limit)
@@ -224,8 +230,8 @@ class Client:
     def unsubscribe(self, name: str) -> None:
         assert self.subscriber.unsubscribe(name) == (name in self.names)
         if self.names.pop(name, None):
-            self._tell("unsubscribed", name=name)
-            self.reads = {topic for topic in self.reads if find(self.names, topic)}
+            reads, self.reads = self.reads, self._delivery.covered(self.names) & self.reads
+            self._tell("unsubscribed", name=name, left=sorted(reads - self.reads))
             self._delivery.release()
 
     def leave(self) -> None:
@@ -240,7 +246,8 @@ class Client:
             self.witness.read(message)
         assert self.behind or self.witness.gaps == gaps
 
-    def _newcomer(self, joined: Joined) -> None:
+    def _newcomer(self, joined: Joined, _: Terms) -> None:
+        assert joined.topic.name not in self.reads
         assert (joined.after, joined.offset, joined.resumption) == (0, 0, None)
         self.reads.add(joined.topic.name)
         self._tell("subscribed", names=[], joined=[describe(joined)])
@@ -296,7 +303,7 @@ def is_log(topic: str) -> bool:
     return topic.startswith("log:")
 
 
-def find(names: dict[str, tuple[str | None, float | None]], topic: str) -> bool:
+def find(names: Names, topic: str) -> bool:
     return topic in names or any(
         name.endswith("*") and topic.startswith(name[:-1]) and not (limit and is_log(topic))
         for name, (_, limit) in names.items()
@@ -420,7 +427,11 @@ class Delivery(RuleBasedStateMachine):
         if not self.soon:
             assert {
                 (topic.name, topic.epoch, topic.first, topic.last) for topic in self.hub.matching("*")
-            } == {(name, record.epoch, record.gone + 1, record.last) for name, record in self.records.items()}
+            } == {
+                (record.name, record.epoch, record.gone + 1, record.last)
+                for record in self.records.values()
+                if record.there
+            }
 
     def refuses(self, name: str, limit: float | None) -> bool:
         if limit and any(is_log(topic) for topic in self.matching(name)):
@@ -430,15 +441,19 @@ class Delivery(RuleBasedStateMachine):
     def matching(self, name: str) -> set[str]:
         """Give the topics that a name covers, with the one that it makes."""
         if name.endswith("*"):
-            return {topic for topic in self.records if topic.startswith(name[:-1])}
+            return {
+                topic for topic in self.records if self.records[topic].there and topic.startswith(name[:-1])
+            }
         makes = name.startswith(("state:", "log:x"))
         return {name} if makes or name in self.records else set()
 
-    def made(self, name: str) -> None:
-        """Whoever has a pattern that covers it reads a topic, also when the request that made it was refused."""
-        covered = any(find(client.names, name) for client in self.clients if not client.ended)
-        if covered and not name.endswith("*") and self.matching(name):
-            self._record(name, declared=False)
+    def covered(self, names: Names) -> set[str]:
+        """Give the topics that are read under these names; what was only asked for is under no pattern."""
+        return {
+            topic
+            for topic, record in self.records.items()
+            if topic in names or (record.there and find(names, topic))
+        }
 
     def check_joined(self, reading: Joined, recover: dict[str, Position], *, fresh: bool) -> None:
         topic = reading.topic
@@ -553,7 +568,7 @@ class Delivery(RuleBasedStateMachine):
     def _check_current(self, client: Client, *, limited: bool) -> None:
         if client.ended:
             return
-        assert client.reads == {name for name in self.records if find(client.names, name)}
+        assert client.reads == self.covered(client.names)
         assert client.reads == set(client.witness.places)
         for name, place in client.witness.places.items():
             if limited or not place.limited:

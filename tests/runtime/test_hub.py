@@ -215,11 +215,22 @@ def test_a_topic_that_nobody_needs_any_more_goes(hub: Hub) -> None:
     audience = join(hub, "room:a", ear)
     topic = audience.topic
     hub.release(topic)
-    assert "room:a" in names(hub)
+    assert hub.topic("room:a") is topic
     hub.leave(audience, ear)
     hub.release(topic)
-    assert "room:a" not in names(hub)
     assert hub.topic("room:a").epoch != topic.epoch
+
+
+def test_what_was_only_asked_for_is_under_no_pattern(hub: Hub) -> None:
+    watcher = Watcher()
+    hub.watch(watcher)
+    topic = hub.topic("room:a")
+    before = (names(hub), hub.has(topic), watcher.appeared_at[:])
+    publish(hub, "room", "a")
+    assert before == (["price:BTC"], False, [])
+    assert (names(hub), hub.has(topic)) == (["price:BTC", "room:a"], True)
+    assert watcher.appeared_at == [("room:a", 0)]
+    assert hub.has(hub.topic("price:BTC"))
 
 
 def test_a_topic_with_events_or_declared_stays(hub: Hub) -> None:
@@ -246,6 +257,7 @@ def test_watchers_hear_of_a_topic_before_its_first_event(hub: Hub) -> None:
     publish(hub, "room", "a")
     publish(hub, "room", "a")
     hub.declare("price", ["xA"])
+    hub.declare("price", ["xA", "BTC"])
     assert watcher.appeared_at == [("room:a", 0), ("price:xA", 0)]
     assert gone.appeared_at == []
 
@@ -301,6 +313,15 @@ def test_topics_have_a_most(hub: Hub) -> None:
         hub.topic("room:f")
     publish(hub, "room", "a")
     publish(hub, "price", "BTC")
+
+
+def test_asking_takes_half_of_the_topics_at_most(hub: Hub) -> None:
+    for key in "abc":
+        hub.topic(f"room:{key}")
+    with pytest.raises(RequestError, match=r"limits\.topics"):
+        hub.topic("room:d")
+    publish(hub, "room", "d")
+    publish(hub, "room", "e")
 
 
 def test_an_event_has_a_most(hub: Hub) -> None:

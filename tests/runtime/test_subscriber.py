@@ -50,7 +50,7 @@ class Scene:
             outbox,
             clock=lambda: self.now,
             call_at=lambda when, call: heapq.heappush(self.calls, (when, len(self.calls), call)),
-            newcomer=self.newcomers.append,
+            newcomer=lambda joined, _: self.newcomers.append(joined),
             may_read=lambda name: name not in self.hidden,
         )
 
@@ -143,6 +143,23 @@ def test_a_pattern_reads_all_that_is_there_and_all_that_comes(scene: Scene) -> N
     scene.publish("trades:all")
     [newcomer] = scene.newcomers
     assert (newcomer.topic.name, newcomer.after, newcomer.pattern) == ("price:SOL", 0, "price:*")
+    assert scene.told() == [("price:SOL", 1)]
+
+
+def test_who_reads_a_topic_already_is_not_told_that_it_appears(scene: Scene) -> None:
+    scene.subscribe("price:*", "price:SOL")
+    scene.publish("price:SOL")
+    assert scene.newcomers == []
+    assert scene.told() == [("price:SOL", 1)]
+
+
+def test_a_topic_that_was_only_asked_for_goes_with_its_name(scene: Scene) -> None:
+    scene.subscribe("price:*", "price:SOL")
+    scene.subscriber.unsubscribe("price:SOL")
+    assert "price:SOL" not in scene.outbox.positions()
+    assert scene.hub.topic("price:SOL").epoch == "e4"
+    scene.publish("price:SOL")
+    assert [reading.topic.name for reading in scene.newcomers] == ["price:SOL"]
     assert scene.told() == [("price:SOL", 1)]
 
 
@@ -251,7 +268,6 @@ def test_names_of_a_label(scene: Scene) -> None:
 
 def test_who_has_left_reads_nothing(scene: Scene) -> None:
     scene.subscribe("price:*", "trades:all", "price:only-me")
-    scene.newcomers.clear()
     scene.subscriber.leave()
     scene.publish("price:BTC")
     scene.publish("price:SOL")

@@ -57,7 +57,7 @@ class Witness:
             case "subscribed":
                 self._subscribed(message)
             case "unsubscribed":
-                self._unsubscribed(message["name"])
+                self._unsubscribed(message)
             case "update":
                 place = self._place(message)
                 place.take(message["offset"], message["offset"])
@@ -104,14 +104,14 @@ class Witness:
                 place.low = min(place.low, start)
             self._change(place, reading["label"], limited=limited)
 
-    def _unsubscribed(self, name: str) -> None:
-        del self._names[name]
-        for topic, place in list(self.places.items()):
+    def _unsubscribed(self, message: Message) -> None:
+        del self._names[message["name"]]
+        for topic in message["left"]:
+            del self.places[topic]
+        for topic, place in self.places.items():
             found = self.find(topic)
-            if found is None:
-                del self.places[topic]
-            else:
-                self._change(place, found[0] or topic, limited=found[1] is not None)
+            assert found is not None, f"still read: {place}"
+            self._change(place, found[0] or topic, limited=found[1] is not None)
 
     def _change(self, place: Place, label: str, *, limited: bool) -> None:
         place.forward = place.forward or place.limited

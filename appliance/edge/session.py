@@ -331,6 +331,8 @@ class Session:
 
     def _slow(self, reason: str) -> None:
         """From the flusher: this client cannot be served any longer. It is told where it can resume."""
+        if self._ending is not None:
+            return
         resume = self._outbox.positions()
         self._subscriber.leave()
         self._complain(RequestError(ErrorCode.SLOW_CLIENT, reason), resume=resume)

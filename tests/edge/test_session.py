@@ -19,6 +19,7 @@ from appliance.edge.session import RESTART
 from appliance.edge.surroundings import Ending
 from appliance.settings.fields import Seconds
 from appliance.settings.tree import HeartbeatSettings
+from tests.bench.load_frames import FrameReader, Opcode, client_frame
 from tests.edge.stage import EXPIRED, KEY, PATIENCE, UPGRADE, Client, Stage, configuration, playing, until
 
 if TYPE_CHECKING:
@@ -410,33 +411,25 @@ async def stalled(stage: Stage, *names: str) -> AsyncIterator[trio.SocketStream]
         await stream.send_all(UPGRADE + f"Authorization: Bearer {KEY}\r\n\r\n".encode())
         assert b" 101 " in await stream.receive_some()
         text = json.dumps(subscription(*names)).encode()
-        await stream.send_all(bytes((0x81, 0x80 | len(text))) + b"\0\0\0\0" + text)
+        await stream.send_all(client_frame(Opcode.TEXT, text))
         got = b""
         while b'"subscribed"' not in got:
             got += bytes(await stream.receive_some())
         yield stream
 
 
-async def read_messages(stream: trio.SocketStream) -> tuple[list[dict[str, Any]], tuple[int, str] | None]:
-    """Read to the end: all messages, and the close frame if there was one."""
-    data, messages, closed = b"", [], None
-    with trio.fail_after(PATIENCE), contextlib.suppress(trio.BrokenResourceError):
-        while chunk := await stream.receive_some(65_536):
-            data += bytes(chunk)
-    while data:
-        size, start = data[1], 2
-        if size >= 126:
-            start = 4 if size == 126 else 10
-            size = int.from_bytes(data[2:start], "big")
-        if len(data) < start + size:
-            break  # cut off
-        payload = data[start : start + size]
-        if data[0] == 0x88:
-            closed = int.from_bytes(payload[:2], "big"), payload[2:].decode()
-        else:
-            messages.append(json.loads(payload))
-        data = data[start + size :]
-    return messages, closed
+async def read_messages(stream: trio.SocketStream) -> tuple[list[dict[str, Any]], tuple[int, str]]:
+    """Read to the close frame and answer it; give all messages and what it says."""
+    reader, messages = FrameReader(), []
+    with trio.fail_after(PATIENCE):
+        while True:
+            data = bytes(await stream.receive_some(65_536))
+            assert data, "ended without a close frame"
+            for opcode, payload in reader.feed(data):
+                if opcode == Opcode.CLOSE:
+                    await stream.send_all(client_frame(Opcode.CLOSE, payload))
+                    return messages, (int.from_bytes(payload[:2], "big"), payload[2:].decode())
+                messages.append(json.loads(payload))
 
 
 async def test_a_client_that_accepts_nothing_is_told_where_it_can_resume() -> None:
@@ -532,7 +525,7 @@ async def test_a_silent_client_is_pinged_and_let_go() -> None:
                 assert chunk
                 data += chunk
         assert data[:2] == b"\x89\x00"
-        assert data[data.index(b"\x88") :] == b"\x88\x12\x03\xe9no sign of life"
+        assert data[data.index(b"\x88") :] == b"\x88\x11\x03\xe9no sign of life"
         assert await is_served(honest)
 
 

@@ -84,7 +84,7 @@ async def serve(arrival: Arrival, reception: Reception) -> None:
             with _before(deadline, response(HTTPStatus.REQUEST_TIMEOUT, "no request in time")):
                 head = await _head(stream, limits.head_bytes)
         if head is not None and head.wants_websocket:
-            await _serve_socket(arrival, reception, stream, head)
+            await _serve_socket(arrival, reception, stream, head, deadline=deadline)
             await stream.finish()
         else:
             await reception.http.serve(stream, arrival.policy)
@@ -155,13 +155,15 @@ async def _head(stream: Stream, most: int) -> Head | None:
     return head
 
 
-async def _serve_socket(arrival: Arrival, reception: Reception, stream: Stream, head: Head) -> None:
+async def _serve_socket(
+    arrival: Arrival, reception: Reception, stream: Stream, head: Head, *, deadline: float
+) -> None:
     policy, around = arrival.policy, reception.around
     _check_upgrade(reception, policy, head)
     refused = _refused(arrival, reception)
     try:
         async with _lone_errors(), trio.open_nursery() as nursery:  # ends with the session
-            with trio.fail_after(policy.limits.handshake):
+            with trio.fail_at(deadline):
                 socket = await websocket.accept(
                     nursery,
                     stream,

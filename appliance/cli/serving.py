@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -77,9 +78,10 @@ def serve(request: Request) -> int:
     """Serve until told to stop; the value is the process's exit status."""
     loaded = request.load()
     settings = loaded.settings
-    log.configure(level=settings.log.level, format=settings.log.format, stream=sys.stderr)
-    for warning in loaded.warnings:
-        _log.warning("configuration", warning=warning)
+    # There is none when the process was started with its standard error closed.
+    stream = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the process's life
+    log.configure(level=settings.log.level, format=settings.log.format, stream=stream)
+    _warn(loaded)
     channels = _channels(loaded)
     limits.raise_open_files()
     if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -101,6 +103,11 @@ def serve(request: Request) -> int:
     )
     running = _Running(request, served, settings, state, hello)
     return trio.run(running.run)
+
+
+def _warn(loaded: Loaded) -> None:
+    for warning in loaded.warnings:
+        _log.warning("configuration", warning=warning)
 
 
 @attrs.frozen
@@ -215,6 +222,10 @@ class _Running:
         except ApplianceError as error:
             _log.error("configuration refused, the one before stays", mistakes=str(error).splitlines())
             return
+        except Exception:  # noqa: BLE001 - a mistake that nobody foresaw would stop a start, but not this
+            _log.exception("configuration refused, the one before stays")
+            return
+        _warn(loaded)
         changes = reload.changes(self.settings, loaded.settings)
         self.settings = merged
         log.set_level(merged.log.level)

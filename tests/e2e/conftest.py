@@ -32,7 +32,7 @@ def starter(zipapp: Path, state: Path, started: list[running.Running]) -> Start:
     def begin(*arguments: str, **options: object) -> running.Running:
         if "--listen" not in arguments and "--config" not in arguments:
             arguments = ("--listen", running.ANY_PORT, *arguments)
-        one = running.start(zipapp, state, *arguments, **options)  # type: ignore[arg-type]
+        one = running.start(zipapp, *arguments, **{"state": state, **options})  # type: ignore[arg-type]
         started.append(one)
         return one
 
@@ -43,7 +43,7 @@ def starter(zipapp: Path, state: Path, started: list[running.Running]) -> Start:
 def appliance(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
     """The embedded default, but for its port, shared by all tests that leave it as it was."""
     state = tmp_path_factory.mktemp("state")
-    started = running.start(zipapp, state, "--listen", running.ANY_PORT)
+    started = running.start(zipapp, "--listen", running.ANY_PORT, state=state)
     yield started
     assert started.stop() == 0
 
@@ -59,7 +59,7 @@ def lively(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[r
         "status.every=1s",
     )
     settings = (word for option in options for word in ("--set", option))
-    started = running.start(zipapp, state, "--listen", running.ANY_PORT, *settings)
+    started = running.start(zipapp, "--listen", running.ANY_PORT, *settings, state=state)
     yield started
     assert started.stop() == 0
 

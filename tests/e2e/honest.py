@@ -9,7 +9,7 @@ import contextlib
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 from websockets.exceptions import ConnectionClosed
@@ -124,7 +124,7 @@ class Witnesses:
             assert client.findings == Findings()
             assert client.errors == []
 
-    def __enter__(self) -> Witnesses:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

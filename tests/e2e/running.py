@@ -85,7 +85,10 @@ class Running:
         shown = self.key if key is None else key
         headers = {"Authorization": f"Bearer {shown}"} if shown else {}
         url, context = self.url("wss", path), options.pop("ssl", None) or self.ssl_context()
-        return connect(url, ssl=context, additional_headers=headers, proxy=None, **options)
+        connecting: ClientConnection = connect(
+            url, ssl=context, additional_headers=headers, proxy=None, **options
+        )
+        return connecting
 
     def get(self, path: str, *, key: str | None = None) -> tuple[int, Any]:
         """Get the status and the JSON of an answer."""
@@ -152,6 +155,7 @@ class Running:
         status = self.process.wait(PATIENCE)
         if self._reader is not None:
             self._reader.join(PATIENCE)
+            assert not self._reader.is_alive(), "another process still holds the standard error"
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
@@ -214,17 +218,19 @@ def run(
 
 def start(
     zipapp: Path,
-    state: Path,
     *arguments: str,
+    state: Path,
     environment: Mapping[str, str] | None = None,
     before: Sequence[str] = (),
     key: str | None = None,
+    named: bool = True,
 ) -> Running:
-    """Start `appliance serve` and wait until it serves. `before` stands in front of the command line; `key` is one
-    that the configuration names.
+    """Start `appliance serve` and wait until it serves. `before` stands in front of the command line, `key` is one
+    that the configuration names, and where the state folder is not `named`, the environment leads there.
     """
+    folder = ("--state-dir", str(state)) if named else ()
     process = subprocess.Popen(
-        [*before, *command(zipapp), "serve", "--state-dir", str(state), *arguments],
+        [*before, *command(zipapp), "serve", *folder, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,

@@ -75,7 +75,7 @@ class Clients:
 
 @contextlib.contextmanager
 def connected(running: Running, root: Path, count: int, *options: str) -> Iterator[Clients]:
-    """Start so many clients. Their first answer is a report, once all are subscribed; the end of orders is their end."""
+    """Start so many clients. Their first answer is a report, once all are subscribed. They end with us."""
     words = ["--clients", str(count), "--send", SUBSCRIBE, "--ready", "subscribed", "--control"]
     shown = ["--header", f"Authorization: Bearer {running.key}"]
     with subprocess.Popen(

@@ -13,7 +13,7 @@ import socket
 import ssl
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
@@ -122,7 +122,7 @@ class Wire:
             self._messages += self._frames.feed(data)
         return self._messages.pop(0)
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

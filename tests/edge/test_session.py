@@ -420,7 +420,8 @@ async def stalled(stage: Stage, *names: str) -> AsyncIterator[trio.SocketStream]
 
 async def read_messages(stream: trio.SocketStream) -> tuple[list[dict[str, Any]], tuple[int, str]]:
     """Read to the close frame and answer it; give all messages and what it says."""
-    reader, messages = FrameReader(), []
+    reader = FrameReader()
+    messages: list[dict[str, Any]] = []
     with trio.fail_after(PATIENCE):
         while True:
             data = bytes(await stream.receive_some(65_536))

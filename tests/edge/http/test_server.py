@@ -1,0 +1,240 @@
+"""Hypercorn over our stream: both versions of HTTP, and connections that end when they should."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import h2.config
+import h2.connection
+import h2.events
+import httpx
+import hypercorn.protocol.h2
+import pytest
+import trio
+import trio.testing
+from h2.settings import SettingCodes
+from hypercorn.trio.tcp_server import TCPServer
+from structlog.testing import capture_logs
+
+from appliance.edge.http.app import Asset
+from tests.edge.stage import PATIENCE, UPGRADE, Stage, configuration, playing, rest, until
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+
+SHORT = 0.2
+"""Seconds of a deadline that a test waits for."""
+GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BIG = Asset(b"big " * 2_000_000, "text/plain")
+
+
+@pytest.fixture(params=["plain", "tls"])
+async def stage(request: pytest.FixtureRequest, tls: Contexts) -> AsyncIterator[Stage]:
+    with capture_logs() as log:
+        async with playing(tls=tls if request.param == "tls" else None, assets={"/big": BIG}) as opened:
+            yield opened
+            await until(lambda: opened.around.admission.connections == 0)
+    assert [line for line in log if line["log_level"] in {"warning", "error"}] == []
+
+
+def client(stage: Stage, *, http2: bool) -> httpx.AsyncClient:
+    scheme = "http" if stage.client_context is None else "https"
+    if stage.client_context is not None:
+        stage.client_context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+    return httpx.AsyncClient(
+        base_url=f"{scheme}://localhost:{stage.port}",
+        http1=not http2,
+        http2=http2,
+        verify=stage.client_context or False,
+        timeout=PATIENCE,
+    )
+
+
+async def dial(stage: Stage, *alpn: str) -> trio.abc.Stream:
+    return await (stage.dial_tls(*alpn) if stage.client_context else stage.dial())
+
+
+async def answer(stream: trio.abc.Stream) -> bytes:
+    """Read one answer whose body is a JSON object."""
+    data = b""
+    with trio.fail_after(PATIENCE):
+        while not data.endswith(b"}"):
+            chunk = bytes(await stream.receive_some(65_536))
+            assert chunk
+            data += chunk
+    return data
+
+
+@contextlib.asynccontextmanager
+async def speaking_http2(stage: Stage) -> AsyncIterator[tuple[trio.abc.Stream, h2.connection.H2Connection]]:
+    """Open an HTTP/2 connection by hand, as far as the server's settings."""
+    stream = await dial(stage, "h2")
+    connection = h2.connection.H2Connection(h2.config.H2Configuration())
+    connection.initiate_connection()
+    await stream.send_all(connection.data_to_send())
+    async with stream:
+        events: list[h2.events.Event] = []
+        while not any(isinstance(event, h2.events.RemoteSettingsChanged) for event in events):
+            events += connection.receive_data(bytes(await stream.receive_some(65_536)))
+        await stream.send_all(connection.data_to_send())
+        yield stream, connection
+
+
+# --- Serving. ---
+
+
+@pytest.mark.parametrize(("http2", "version"), [(False, "HTTP/1.1"), (True, "HTTP/2")])
+async def test_requests_share_a_connection(stage: Stage, *, http2: bool, version: str) -> None:
+    async with client(stage, http2=http2) as http:
+        for path, status in (("/health", 200), ("/nowhere", 404), ("/health", 200)):
+            got = await http.get(path)
+            assert (got.http_version, got.status_code) == (version, status)
+            assert "server" not in got.headers
+        assert stage.around.admission.connections == 1
+
+
+async def test_streams_of_http2_go_side_by_side(stage: Stage) -> None:
+    async with client(stage, http2=True) as http, trio.open_nursery() as nursery:  # ends with the last answer
+        await http.get("/health")
+        got: list[int] = []
+
+        async def fetch(path: str) -> None:
+            got.append(len((await http.get(path)).content))
+
+        nursery.start_soon(fetch, "/big")
+        for _ in range(20):
+            nursery.start_soon(fetch, "/health")
+        await until(lambda: len(got) == 21)
+        assert max(got) == len(BIG.content)
+        assert stage.around.admission.connections == 1
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_large_answer_arrives_whole(stage: Stage, *, http2: bool) -> None:
+    async with client(stage, http2=http2) as http:
+        assert (await http.get("/big")).content == BIG.content
+
+
+async def test_sockets_over_http2_are_not_advertised(stage: Stage) -> None:
+    """A browser that saw it would open its sockets that way, which is many times slower."""
+    async with speaking_http2(stage) as (_, connection):
+        assert connection.remote_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL, 0) == 0
+        assert connection.remote_settings[SettingCodes.MAX_HEADER_LIST_SIZE] == 16_384
+
+
+def test_hypercorn_still_has_what_we_adapt() -> None:
+    assert issubclass(hypercorn.protocol.H2Protocol, hypercorn.protocol.h2.H2Protocol)  # type: ignore[attr-defined]
+    assert hypercorn.protocol.H2Protocol is not hypercorn.protocol.h2.H2Protocol  # type: ignore[attr-defined]
+    assert callable(TCPServer._read_data)
+
+
+async def test_a_socket_on_a_connection_that_carried_a_request_is_refused(stage: Stage) -> None:
+    async with await dial(stage) as stream:
+        await stream.send_all(GET)
+        await answer(stream)
+        await stream.send_all(UPGRADE + b"\r\n")
+        assert (await rest(stream)).startswith(b"HTTP/1.1 403 ")
+
+
+async def test_a_later_head_is_bounded_too(stage: Stage) -> None:
+    async with await dial(stage) as stream:
+        await stream.send_all(GET)
+        await answer(stream)
+        await stream.send_all(b"GET /health HTTP/1.1\r\nX: " + b"x" * 20_000)
+        assert (await rest(stream)).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("data", [b"\x00" * 30, b"GET /health HTTP/1.1\r\n\r\n", b"hello\r\n\r\n"])
+async def test_nonsense_after_a_request_is_answered_and_closed(stage: Stage, data: bytes) -> None:
+    async with await dial(stage) as stream:
+        await stream.send_all(GET)
+        await answer(stream)
+        await stream.send_all(data)
+        assert (await rest(stream))[:12] in {b"HTTP/1.1 400", b""}
+
+
+async def test_nonsense_in_http2_is_closed(stage: Stage) -> None:
+    async with speaking_http2(stage) as (stream, _):
+        await stream.send_all(b"\0\0\0\x04\0\0\0\0\x01")  # settings of a stream, of which there are none
+        await rest(stream)
+
+
+# --- Ends. ---
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_client_that_leaves_is_let_go_at_once(stage: Stage, *, http2: bool) -> None:
+    """Hypercorn alone would wait until the connection has idled long enough."""
+    async with client(stage, http2=http2) as http:
+        assert (await http.get("/health")).status_code == 200
+        assert stage.around.admission.connections == 1
+    await until(lambda: stage.around.admission.connections == 0)
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_stop_lets_idle_connections_go(stage: Stage, *, http2: bool) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if http2:
+            stream, _ = await stack.enter_async_context(speaking_http2(stage))
+        else:
+            stream = await stack.enter_async_context(await dial(stage))
+            await stream.send_all(GET)
+            await answer(stream)
+        await stage.server.stop()
+        await rest(stream)
+
+
+async def test_idle_connections_are_let_go_in_time(tls: Contexts) -> None:
+    async with playing(configuration(limits={"keep_alive": SHORT}), tls=tls) as stage:
+        async with await dial(stage) as stream:
+            await stream.send_all(GET)
+            assert (await rest(stream)).startswith(b"HTTP/1.1 200 ")
+        async with await dial(stage, "h2") as stream:
+            await rest(stream)
+
+
+@contextlib.asynccontextmanager
+async def taking_nothing(stage: Stage) -> AsyncIterator[trio.SocketStream]:
+    """A client that has asked for much and does not read it."""
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    await sock.connect(("127.0.0.1", stage.port))
+    async with trio.SocketStream(sock) as stream:
+        await stream.send_all(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert bytes(await stream.receive_some(12)) == b"HTTP/1.1 200"
+        yield stream
+
+
+async def test_a_client_that_takes_nothing_is_cut_off() -> None:
+    settings = configuration(limits={"stalled": SHORT})
+    async with playing(settings, assets={"/big": BIG}) as stage, taking_nothing(stage):
+        await until(lambda: stage.around.admission.connections == 0)
+
+
+async def test_a_client_that_takes_a_little_at_a_time_is_served_to_the_end() -> None:
+    async with (
+        playing(configuration(limits={"stalled": SHORT}), assets={"/big": BIG}) as stage,
+        taking_nothing(stage) as stream,
+    ):
+        read = 0
+        with trio.fail_after(PATIENCE):
+            while read < len(BIG.content):
+                pause = SHORT / 8 if read < 400_000 else 0
+                await trio.sleep(pause)
+                chunk = await stream.receive_some(50_000)
+                assert chunk
+                read += len(chunk)
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_up_a_stop() -> None:
+    """What Hypercorn sends is shielded from cancellation."""
+    async with playing(assets={"/big": BIG}) as stage, taking_nothing(stage):
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        with trio.CancelScope(shield=True), trio.fail_after(PATIENCE):
+            stage.connections.cancel_scope.cancel()
+            await until(lambda: stage.around.admission.connections == 0)

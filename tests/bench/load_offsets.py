@@ -112,6 +112,7 @@ class Positions:
         self._missing: dict[str, set[int]] | None = None
 
     def start(self, topic: str, position: int) -> None:
+        self.first.setdefault(topic, position + 1)
         self.due[topic] = position + 1
 
     def event(self, topic: str, offset: int, findings: Findings) -> None:

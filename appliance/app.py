@@ -205,6 +205,8 @@ class Appliance:
             wait = random.random() * stop.retry  # noqa: S311 - to spread clients, no secret
             session.end(Ending(RESTART, ErrorCode.SERVER_RESTART, wait))
         await self._http.stop()
+        for scope in list(self._reception.arriving):
+            scope.cancel()
         with trio.move_on_at(deadline):
             while self._around.sessions:  # noqa: ASYNC110 - once in the process's life
                 await trio.sleep(_LOOK_AGAIN)

@@ -222,8 +222,9 @@ class Outbox:
 
     def _next(self, topic: Topic) -> int:
         """Give the first offset that has not left for the client."""
-        owed = self._cursors.get(topic, topic.last + 1)
-        return min(owed, self._held[topic][0]) if topic in self._held else owed
+        if topic in self._cursors:
+            return self._cursors[topic]
+        return self._held[topic][0] if topic in self._held else topic.last + 1
 
     def _skip_to_newest(self, reading: Reading, cursor: int) -> None:
         latest = reading.topic.latest

@@ -47,6 +47,8 @@ class Reception:
     around: Surroundings
     http: HttpServer
     paths: frozenset[str]
+    arriving: set[trio.CancelScope] = attrs.field(factory=set)
+    """Of connections that have not asked for anything yet; at a stop they are cancelled."""
 
 
 @attrs.frozen(kw_only=True)
@@ -75,13 +77,13 @@ async def serve(arrival: Arrival, reception: Reception) -> None:
     deadline = trio.current_time() + limits.handshake
     try:
         if arrival.context is not None:
-            with _before(deadline):
+            with _before(reception, deadline):
                 stream = await _secured(stream, arrival.context)
                 await _agree(stream)
         stream.limit_unsent(limits.unsent)
         head = None  # HTTP/2 has no such thing
         if stream.alpn != "h2":
-            with _before(deadline, response(HTTPStatus.REQUEST_TIMEOUT, "no request in time")):
+            with _before(reception, deadline, response(HTTPStatus.REQUEST_TIMEOUT, "no request in time")):
                 head = await _head(stream, limits.head_bytes)
         if head is not None and head.wants_websocket:
             await _serve_socket(arrival, reception, stream, head, deadline=deadline)
@@ -101,10 +103,14 @@ async def serve(arrival: Arrival, reception: Reception) -> None:
 
 
 @contextlib.contextmanager
-def _before(deadline: float, answer: bytes = b"") -> Iterator[None]:
+def _before(reception: Reception, deadline: float, answer: bytes = b"") -> Iterator[None]:
     try:
-        with trio.fail_at(deadline):
-            yield
+        with trio.fail_at(deadline) as scope:
+            reception.arriving.add(scope)
+            try:
+                yield
+            finally:
+                reception.arriving.discard(scope)
     except trio.TooSlowError:
         raise Unserved("slow_head", answer) from None
 

@@ -321,6 +321,20 @@ def test_what_is_held_leaves_when_it_is_released(scene: Scene) -> None:
     assert scene.collect() == ["s:2"]
 
 
+def test_what_is_held_but_has_left_with_the_history_is_not_owed(scene: Scene) -> None:
+    topic = scene.topic("s", Mode.STATE)
+    for _ in range(3):
+        topic.append(b"{}", at=0, received=0)
+    scene.outbox.shut()
+    scene.outbox.replay(topic, 0)
+    scene.outbox.hold(topic, 2, b"s:2 ")
+    scene.outbox.hold(topic, 3, b"s:3 ")
+    assert scene.take(8) == ["s:1", "s:2"]
+    assert scene.outbox.positions() == {"s": ("epoch of s", 2)}
+    scene.outbox.release(topic)
+    assert scene.take_all() == ["s:3"]
+
+
 steps = st.lists(
     st.tuples(st.just("publish"), st.integers(0, 2))
     | st.tuples(st.sampled_from(["write", "shut", "take"]), st.integers(1, 60)),

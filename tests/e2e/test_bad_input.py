@@ -71,7 +71,7 @@ key = "{EXPIRED}"
 expires = 2020-01-01T00:00:00Z
 
 [sources.simulated]
-interval = "200ms"
+interval = "50ms"
 
 [stop]
 deadline = "3s"
@@ -262,7 +262,7 @@ def test_a_flood_of_pings_that_reads_nothing_harms_nobody(scene: Scene) -> None:
         with contextlib.suppress(BlockingIOError):
             for _ in range(50):
                 wire.sock.send(flood)
-        scene.witnesses.go_on(50)
+        scene.witnesses.go_on(150)
 
 
 def test_more_sessions_than_the_listener_has_are_told(scene: Scene) -> None:
@@ -292,7 +292,7 @@ def test_more_connections_a_minute_than_allowed_are_told(scene: Scene) -> None:
 def test_more_connections_than_the_listener_has_are_closed(scene: Scene) -> None:
     with (
         scene.counts("too_many_connections"),
-        dial(scene.running, listener=LONE),
+        scene.socket(listener=LONE),
         dial(scene.running, listener=LONE) as wire,
     ):
         assert wire.rest() == b""
@@ -351,6 +351,27 @@ def test_http_without_a_good_token_is_refused(scene: Scene, path: str, key: str)
 
     assert status == 401
     assert answer["success"] is False
+
+
+def test_http_without_any_token_is_refused(scene: Scene) -> None:
+    with scene.counts("UNAUTHORIZED"), dial(scene.running, listener=PLAIN) as wire:
+        wire.send(b"GET /ws/stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+
+        assert wire.rest().startswith(b"HTTP/1.1 401 ")
+
+
+def test_an_event_stream_beyond_the_sessions_of_the_listener_is_refused(scene: Scene) -> None:
+    request = (
+        f"GET /sse?channels=price:*&token={KEY} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    with (
+        scene.counts("CONNECTION_FULL"),
+        scene.socket(listener=NARROW),
+        dial(scene.running, listener=NARROW) as wire,
+    ):
+        wire.send(request.encode())
+
+        assert wire.rest().startswith(b"HTTP/1.1 503 ")
 
 
 # --- Connections that never come to a request. ---
@@ -546,11 +567,11 @@ def test_running_out_of_files_pauses_accepting_and_recovers(start: Start, tmp_pa
         crowd = [dial(running, listener=PLAIN) for _ in range(100)]
         line = running.wait_for("accepting is paused")
         assert "LimitNOFILE" in line["remedy"]
-        witnesses.go_on(50)
+        witnesses.go_on(150)
 
         for wire in crowd[:20]:  # each that leaves lets one in, and no more
             wire.sock.close()
-        witnesses.go_on(50)
+        witnesses.go_on(150)
         assert not running.logged("accepting again")
 
         for wire in crowd[20:]:

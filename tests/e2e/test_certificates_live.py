@@ -111,7 +111,7 @@ def test_a_bad_pair_is_refused_once_and_the_next_good_one_taken(start: Start, tm
         refused = running.wait_for("certificate refused, the one before stays")
         assert str(tmp_path / "chain.pem") in refused["reason"]
         assert served_fingerprint(running) == first
-        witnesses.go_on(60)  # several seconds of checks
+        witnesses.go_on(150)  # time for further looks at the files
 
         second = write_pair(tmp_path)
         running.wait_for("certificate changed", fingerprint=second)

@@ -27,7 +27,7 @@ COMMON = """
 url = "tls://127.0.0.1:0"
 
 [sources.simulated]
-interval = "200ms"
+interval = "50ms"
 """
 
 

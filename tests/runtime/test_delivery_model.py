@@ -220,6 +220,8 @@ class Client:
             for reading in found:
                 self._delivery.check_joined(reading, recover, fresh=reading.topic.name not in self.reads)
                 self.reads.add(reading.topic.name)
+                # A snapshot that the history has let go can be overtaken in the same way.
+                self.behind = self.behind or reading.after < self._delivery.records[reading.topic.name].gone
             names.append((name, label, command.limit))
             joined += found
         if names:

@@ -139,7 +139,7 @@ class Witness:
             if place.limited or place.forward:
                 # What a limit has left out may be passed over, but not the newest.
                 newest = message["newest"][topic]
-                assert place.low - 1 <= offset <= newest
+                assert place.low - 1 <= offset <= newest, f"{topic}: {offset} of {newest} at {place}"
                 assert offset < newest or place.following == newest + 1
             else:
                 assert place.low - 1 <= offset <= place.following - 1

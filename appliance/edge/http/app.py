@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from appliance.access import credentials
 from appliance.access.principals import ANONYMOUS
-from appliance.core.errors import RequestError
+from appliance.core.errors import ErrorCode, RequestError
 from appliance.edge.http import sse
 from appliance.runtime.report import timestamp
 
@@ -131,9 +131,11 @@ def _authenticate(desk: Desk, request: Request) -> Principal:
         if credential is not None:
             return desk.around.authenticator().authenticate(credential, time.time())
     except RequestError as error:
+        desk.around.traffic.errors[error.code] += 1
         raise HTTPException(HTTPStatus.UNAUTHORIZED, f"Unauthorized: {error}", _CHALLENGE) from None
     if policy.auth == "optional":
         return ANONYMOUS
+    desk.around.traffic.errors[ErrorCode.UNAUTHORIZED] += 1
     raise HTTPException(
         HTTPStatus.UNAUTHORIZED, "Unauthorized: show an API key as `Authorization: Bearer KEY`", _CHALLENGE
     )

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import h2.settings
 import hypercorn.protocol
+import hypercorn.protocol.h2
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.events import Updated
+from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
@@ -37,8 +39,29 @@ class _PlainH2(H2Protocol):
         offered.pop(codes.ENABLE_CONNECT_PROTOCOL, None)
         self.connection.local_settings = h2.settings.Settings(client=False, initial_values=offered)
 
+    async def initiate(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        await super().initiate(*args, **kwargs)
+        # On a plain port Hypercorn took the beginning for a request, after which nothing idles.
+        await self.send(Updated(idle=self.idle))
+
+
+class _Buffer(StreamBuffer):
+    """What a stream of HTTP/2 has not sent yet. Hypercorn lets more in whenever little went out: without end, for a
+    client that opens no window.
+    """
+
+    async def pop(self, max_length: int) -> bytes:
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
 
 hypercorn.protocol.H2Protocol = _PlainH2  # type: ignore[attr-defined]
+hypercorn.protocol.h2.StreamBuffer = _Buffer  # type: ignore[misc]
 
 
 class _Face(trio.abc.Stream):

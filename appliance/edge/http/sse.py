@@ -161,6 +161,7 @@ def answer(around: Surroundings, policy: Policy, principal: Principal, request: 
         )
     refusal = around.admission.open(policy)
     if refusal is not None:
+        around.traffic.errors[refusal.code] += 1
         retry = {"retry-after": f"{refusal.retry_after:.0f}"}
         raise HTTPException(_STATUS[refusal.code], refusal.message, retry)
     stream = EventStream(around, policy, principal)

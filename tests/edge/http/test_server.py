@@ -16,6 +16,7 @@ import trio
 import trio.testing
 from h2.settings import SettingCodes
 from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import EventWrapper
 from structlog.testing import capture_logs
 
 from appliance.edge.http.app import Asset
@@ -131,6 +132,9 @@ def test_hypercorn_still_has_what_we_adapt() -> None:
     assert issubclass(hypercorn.protocol.H2Protocol, hypercorn.protocol.h2.H2Protocol)  # type: ignore[attr-defined]
     assert hypercorn.protocol.H2Protocol is not hypercorn.protocol.h2.H2Protocol  # type: ignore[attr-defined]
     assert callable(TCPServer._read_data)
+    buffer = hypercorn.protocol.h2.StreamBuffer(EventWrapper)
+    assert type(buffer).__base__ is not object
+    assert {"buffer", "_paused", "_is_empty"} <= vars(buffer).keys()
 
 
 async def test_a_socket_on_a_connection_that_carried_a_request_is_refused(stage: Stage) -> None:

@@ -14,7 +14,7 @@ import hypercorn.protocol.h2
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.events import Updated
+from hypercorn.events import Event, Updated
 from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -117,9 +117,16 @@ class _SecuredFace(_Face):
 class _Connection(TCPServer):
     """Of a peer that has left, Hypercorn would keep the connection until it has idled long enough."""
 
+    _left = False
+
     async def _read_data(self) -> None:
         await super()._read_data()
+        self._left = True
         await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if not (self._left and isinstance(event, Updated)):
+            await super().protocol_send(event)
 
 
 async def _abort_at_end(stream: Stream) -> None:

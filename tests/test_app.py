@@ -212,7 +212,8 @@ async def test_a_stop_does_not_wait_for_a_client_longer_than_its_deadline() -> N
             started.appliance.stop()
             await started.ended.wait()
             with contextlib.suppress(ConnectionResetError):
-                assert silent.recv(1) == b""
+                while silent.recv(4096):  # what it was told, to the end
+                    pass
 
 
 async def test_a_reload_changes_limits_and_keys_for_those_who_are_there() -> None:

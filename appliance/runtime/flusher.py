@@ -105,7 +105,8 @@ class Flusher:
             lane: _Lane = outbox.owner
             if outbox.open:
                 before = outbox.taken
-                if not lane.sink.push(outbox.collect()):
+                data = outbox.collect()  # nothing, when the session took it itself in the meantime
+                if data and not lane.sink.push(data):
                     outbox.shut()
                 written += outbox.taken - before
             if not outbox.open and not lane.draining:

@@ -295,9 +295,11 @@ async def playing(
         for run in (flusher.run, around.timers.run, around.heartbeat.run):
             await nursery.start(run)
         await nursery.start(partial(listener.listen, door, serve, connections=connections))
-        yield stage
-        connections.cancel_scope.cancel()
-        nursery.cancel_scope.cancel()
+        try:
+            yield stage
+        finally:
+            connections.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
     listener.unbind(door, Address.parse(settings.listen[0].url))
 
 

@@ -154,12 +154,15 @@ def test_alpn(paths: Paths, offered: tuple[str, ...], chosen: str | None) -> Non
     assert meet(server_context(paths.certificate, paths.key), client_context(*offered)).alpn == chosen
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_resumes_its_tls_session(paths: Paths, version: ssl.TLSVersion) -> None:
-    server, client = server_context(paths.certificate, paths.key), only(version)
+def test_a_client_resumes_its_session_of_tls_1_2(paths: Paths) -> None:
+    server, client = server_context(paths.certificate, paths.key), only(ssl.TLSVersion.TLSv1_2)
     first = meet(server, client)
     assert first.resumed is False
     assert meet(server, client, first.session).resumed is True
+
+
+def test_no_ticket_of_tls_1_3_comes_while_a_client_writes_its_request(paths: Paths) -> None:
+    assert server_context(paths.certificate, paths.key).num_tickets == 0
 
 
 def test_neither_compression_nor_renegotiation(paths: Paths) -> None:

@@ -33,7 +33,7 @@ pyz: $(PYZ) ## Build dist/appliance.pyz, the one file
 
 .PHONY: bench
 bench: $(PYZ) .venv/installed-test ## Measure deliveries against the floor and the peers
-	@exec $(BIN)/python -m tests.bench.run --pyz $(PYZ) $(ARGS)
+	@exec $(BIN)/python -m tests.bench.run $(ARGS)
 
 .PHONY: format
 format: .venv/installed-test ## Check the format (`make fix` corrects it)

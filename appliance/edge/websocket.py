@@ -120,8 +120,7 @@ class Socket:
         The stream is still to be closed, once nobody reads it any more.
         """
         with trio.move_on_after(within) as patience:
-            if not self._wire.closed:
-                await self._connection.aclose(code, reason[:_MOST_REASON])
+            await self._connection.aclose(code, reason[:_MOST_REASON])
         if patience.cancelled_caught:
             self.stream.abort()
 

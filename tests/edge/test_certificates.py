@@ -319,10 +319,9 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "cannot be written" in refused(tmp_path / "nowhere")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="mode bits do not stop root")
-def test_a_folder_that_is_not_writable_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "cannot be written" in refused(tmp_path)
+def test_a_folder_that_is_not_writable_is_told(own_folder: Path) -> None:
+    own_folder.chmod(0o500)
+    assert "cannot be written" in refused(own_folder)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="compares with the command openssl")

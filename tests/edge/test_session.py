@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+import trio.testing
 import trio_websocket
 from structlog.testing import capture_logs
 
@@ -390,8 +391,8 @@ async def test_the_rate_is_that_of_the_moment(stage: Stage) -> None:
 
 
 async def test_who_came_too_often_is_served_again_in_time() -> None:
-    async with playing(configuration(limits={"messages_per_minute": 300})) as stage, stage.client() as client:
-        for _ in range(302):
+    async with playing(configuration(limits={"messages_per_minute": 60})) as stage, stage.client() as client:
+        for _ in range(62):
             await client.say(type="ping")
         await client.hear_of("error")
         assert await is_served(client)
@@ -493,6 +494,19 @@ async def test_a_client_that_stalls_while_it_is_owed_events_may_be_ended(
         await until(lambda: stage.around.admission.sessions == 1)
         stage.publish("trades", "y", amount=1)
         assert (await honest.hear())["data"] == {"amount": 1}
+
+
+async def test_a_late_reader_still_hears_what_it_did_wrong() -> None:
+    async with playing() as stage, stalled(stage, "trades:x") as stream:
+        for _ in range(100):
+            stage.publish("trades", "x", filler="x" * 50_000)
+            await trio.lowlevel.checkpoint()
+        await stream.send_all(client_frame(Opcode.TEXT, b"\xff"))
+        await until(lambda: stage.errors == {"bad_frame": 1})
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        messages, (code, _) = await read_messages(stream)
+        assert code == 1007
+        assert [message["offset"] for message in messages] == list(range(1, len(messages) + 1))
 
 
 async def test_a_client_that_does_not_read_its_answers_is_not_answered_without_end() -> None:

@@ -587,6 +587,16 @@ async def test_who_never_reads_the_last_words_is_cut_off(ends: Ends, monkeypatch
     assert ends.stream.waiting == 0
 
 
+async def test_who_is_cut_off_sees_a_reset(tls: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_LINGER", 0.05)
+    ends = await open_ends("tcp", tls)
+    pushed = ends.fill()
+    await ends.stream.finish()
+    with pytest.raises(trio.BrokenResourceError):
+        await ends.read(len(pushed))
+    await ends.peer.aclose()
+
+
 async def test_a_stream_is_a_context() -> None:
     ours, theirs = connected()
     with theirs:

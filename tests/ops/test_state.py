@@ -119,10 +119,9 @@ def test_a_folder_of_somebody_else_is_told(tmp_path: Path) -> None:
     assert f"chown {os.geteuid()}" in refused(folder)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="mode bits do not stop root")
-def test_a_folder_without_write_permission_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "chmod u+rwx" in refused(tmp_path)
+def test_a_folder_without_write_permission_is_told(own_folder: Path) -> None:
+    own_folder.chmod(0o500)
+    assert "chmod u+rwx" in refused(own_folder)
 
 
 @pytest.mark.skipif(
@@ -226,8 +225,8 @@ def test_what_is_no_file_is_refused(state: State) -> None:
     assert "leads nowhere" in refused_secret(state, "link")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="mode bits do not stop root")
-def test_an_unreadable_secret_is_told(state: State) -> None:
+def test_an_unreadable_secret_is_told(own_folder: Path) -> None:
+    state = open_state(own_folder)
     state.secret("key", lambda: "x")
     (state.folder / "key").chmod(0o000)
     assert "cannot be read" in refused_secret(state, "key")

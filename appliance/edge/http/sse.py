@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 from starlette.exceptions import HTTPException
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.subscriptions import Joined, Terms
@@ -38,6 +38,7 @@ _RETRY = 2.0
 """Seconds that a client waits before it comes back, unless it is told otherwise."""
 _GOODBYE = 5.0
 """Seconds that a client has to take the last words."""
+_KIND = "text/event-stream"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -137,7 +138,7 @@ class _EventResponse(StreamingResponse):
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
         self._pieces = stream.pieces()
-        super().__init__(self._pieces, media_type="text/event-stream", headers=_HEADERS)
+        super().__init__(self._pieces, media_type=_KIND, headers=_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._stream.ongoing():
@@ -152,14 +153,17 @@ _STATUS = {
 }
 
 
-def answer(around: Surroundings, policy: Policy, principal: Principal, request: Request) -> StreamingResponse:
+def answer(around: Surroundings, policy: Policy, principal: Principal, request: Request) -> Response:
     """Open a stream of what the request names, or raise the HTTP error that says why not."""
     names = [name for name in request.query_params.get("channels", "").split(",") if name]
     if not names:
         raise HTTPException(
             HTTPStatus.BAD_REQUEST, "name channels, as in /sse?channels=price:BTC,signals:high"
         )
-    refusal = around.admission.open(policy)
+    if request.method == "HEAD":
+        return Response(media_type=_KIND, headers=_HEADERS)  # an answer without a body would never end
+    address = request.client.host if request.client is not None else "unix"
+    refusal = around.admission.greet(policy, address, trio.current_time()) or around.admission.open(policy)
     if refusal is not None:
         around.traffic.errors[refusal.code] += 1
         retry = {"retry-after": f"{refusal.retry_after:.0f}"}

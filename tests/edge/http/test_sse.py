@@ -267,6 +267,24 @@ async def test_one_session_too_many_is_told_when_to_come_back() -> None:
             assert (await reader.event())["type"] == "subscribed"
 
 
+async def test_one_connection_a_minute_too_many_is_told_when_to_come_back() -> None:
+    async with playing(configuration(limits={"connections_per_minute": 1})) as stage:
+        async with reading(stage, "price:BTC"):
+            answer = await ask(stage, "?channels=price:BTC")
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+        assert "limits.connections_per_minute" in answer.json()["error"]
+
+
+async def test_a_look_at_the_head_opens_no_session(stage: Stage) -> None:
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        url = f"http://127.0.0.1:{stage.port}/sse?channels=price:BTC"
+        answer = await http.head(url, headers=AUTHORIZED)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert stage.around.admission.sessions == 0
+
+
 # --- Ends. ---
 
 

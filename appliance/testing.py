@@ -5,7 +5,6 @@ Must not know the appliance that runs: what is published here reaches nobody.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import trio
 
 from appliance.api import Event
 from appliance.core import topics
+from appliance.core.beat import Beat
 from appliance.core.errors import PluginError, PublishError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class RecordingFeed:
         await trio.lowlevel.checkpoint()
 
     def every(self, seconds: float) -> AsyncIterator[int]:
-        return _Beat(seconds)
+        return _Beats(seconds)
 
     def _check_schema(self, event: Event) -> None:
         if self._channel.schema is None:
@@ -85,25 +85,19 @@ class RecordingFeed:
             raise PublishError(f"{self.channel}: {key!r} is no key: 1 to 200 visible characters without `*`")
 
 
-class _Beat:
+class _Beats:
     """The rhythm of the appliance's own feeds."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._start: float | None = None
-        self._count = 0
+        self._beat = Beat(seconds)
 
-    def __aiter__(self) -> _Beat:
+    def __aiter__(self) -> _Beats:
         return self
 
     async def __anext__(self) -> int:
-        now = trio.current_time()
-        if self._start is None:
-            self._start = now
-        else:
-            self._count = max(self._count + 1, math.ceil((now - self._start) / self._seconds))
-        await trio.sleep_until(self._start + self._count * self._seconds)
-        return self._count
+        count, due = self._beat.next(trio.current_time())
+        await trio.sleep_until(due)
+        return count
 
 
 async def record(channel: Channel, *, seconds: float, settings: Any = None) -> list[Event]:  # noqa: ANN401 - the channel's own Settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import msgspec
 import trio
 
 from appliance.api import Event
+from appliance.core.beat import Beat
 from appliance.core.errors import PublishError
 
 if TYPE_CHECKING:
@@ -24,31 +24,24 @@ SLICE = 0.002
 """Seconds that a producer may publish before others get a turn."""
 
 
-class _Beat:
+class _Beats:
     """Counts 0, 1, 2… on a steady beat; `woken` is called at each.
 
     Not a generator: a producer that fails inside its loop would leave one behind, half run, for the collector.
     """
 
     def __init__(self, seconds: float, woken: Callable[[], None]) -> None:
-        self._seconds = seconds
+        self._beat = Beat(seconds)
         self._woken = woken
-        self._start: float | None = None
-        self._count = 0
 
-    def __aiter__(self) -> _Beat:
+    def __aiter__(self) -> _Beats:
         return self
 
     async def __anext__(self) -> int:
-        now = trio.current_time()
-        if self._start is None:
-            self._start = now
-        else:
-            # A beat that was missed is skipped: the next one keeps the rhythm.
-            self._count = max(self._count + 1, math.ceil((now - self._start) / self._seconds))
-        await trio.sleep_until(self._start + self._count * self._seconds)
+        count, due = self._beat.next(trio.current_time())
+        await trio.sleep_until(due)
         self._woken()
-        return self._count
+        return count
 
 
 class HubFeed:
@@ -81,7 +74,7 @@ class HubFeed:
             await trio.lowlevel.checkpoint_if_cancelled()
 
     def every(self, seconds: float) -> AsyncIterator[int]:
-        return _Beat(seconds, self._wake)
+        return _Beats(seconds, self._wake)
 
     def _wake(self) -> None:
         self._turn = perf_counter()

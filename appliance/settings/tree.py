@@ -37,6 +37,9 @@ class KeySettings:
     expires: dt.datetime | None = setting(
         None, "When the key stops working, with the offset from UTC", _with_offset, reloads=True
     )
+    publish: tuple[str, ...] = setting(
+        (), 'Channels that its owner may publish into: `["alerts"]`, or `["*"]` for all', reloads=True
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -125,6 +128,81 @@ class LimitSettings:
     unsent: Bytes = setting(
         32_768, "Unsent bytes that the kernel may hold for one client (TCP_NOTSENT_LOWAT)", ge(4096)
     )
+    idle: Seconds | None = setting(
+        None,
+        "How long a session may neither send nor be sent a message before it is closed; none: for ever",
+        gt(0),
+        reloads=True,
+    )
+    goodbye: Seconds = setting(
+        5.0, "How long a client may take to answer the end of its session", gt(0), le(60), reloads=True
+    )
+    linger: Seconds = setting(
+        2.0, "How long a peer may take to read the last bytes of its connection", gt(0), le(60), reloads=True
+    )
+    answer: Seconds = setting(
+        5.0, "How long a channel may take to make what a client asks for now", gt(0), reloads=True
+    )
+    wait: Seconds = setting(30.0, "Longest wait of a poll for the next event", gt(0), reloads=True)
+    page: int = setting(1_000, "Most events of one answer to a poll", ge(1), reloads=True)
+
+
+@attrs.frozen(kw_only=True)
+class PublishSettings:
+    """What applications may send to `POST /api/v1/publish`."""
+
+    body_bytes: Bytes = setting(1_048_576, "Largest body of a request", ge(1024), reloads=True)
+    events: int = setting(1_000, "Most events of a request", ge(1), reloads=True)
+    keys: int = setting(10_000, "Idempotency keys that are remembered, the newest ones", ge(1), reloads=True)
+    keys_age: Seconds = setting(86_400.0, "How long an idempotency key is remembered", gt(0), reloads=True)
+
+
+@attrs.frozen(kw_only=True)
+class SseSettings:
+    """Server-sent events."""
+
+    keep_alive: Seconds = setting(
+        15.0,
+        "Silence after which a comment is sent, for proxies that close what is quiet",
+        gt(0),
+        reloads=True,
+    )
+    retry: Seconds = setting(
+        2.0, "How long a client is told to wait before it comes back", gt(0), reloads=True
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TradingSettings:
+    """The trading dialect on `/ws`."""
+
+    enabled: bool = setting(default=True, doc="Whether the trading dialect is spoken")
+    price_interval: Seconds = setting(3.0, "Time between two `price_update` messages", ge(0.05), le(3600))
+    portfolio_interval: Seconds = setting(
+        5.0, "Time between two `portfolio_update` messages", ge(0.05), le(3600)
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DataWsSettings:
+    """The data-ws dialect under `/api/v1/predictions`."""
+
+    symbol: str | None = setting(
+        "BTC",
+        "Symbol of clients that name none; none: the newest prediction of any",
+        min_len(1),
+        reloads=True,
+    )
+
+
+Spoken = Literal["shared", "cryptointel", "trading"]
+Legacy = Literal["data-ws", "trading-stream", "ara", "cryptointel"]
+
+
+def _absolute(_: object, __: attrs.Attribute[dict[str, Spoken]], paths: dict[str, Spoken]) -> None:
+    for path in paths:
+        if not path.startswith("/") or "?" in path or "#" in path:
+            raise ValueError(f"{path!r} is no path: it begins with `/` and has no `?` or `#`")
 
 
 @attrs.frozen(kw_only=True)
@@ -148,6 +226,9 @@ class ChannelSettings:
 
     enabled: bool = setting(default=True, doc="Whether the channel exists")
     source: str | None = setting(None, "Source of the rows; none: the channel's own choice")
+    publish: bool | None = setting(
+        None, "Whether applications may publish into it; none: when its source is `publish`"
+    )
     history: HistorySettings = setting(HistorySettings, "What each topic keeps")
     options: dict[str, Any] = setting(
         dict, "The plugin's own settings (all other keys of the table)", rest=True
@@ -207,6 +288,18 @@ class Settings:
     tls: TlsSettings = setting(TlsSettings, "Certificate of the `tls://` listeners")
     limits: LimitSettings = setting(LimitSettings, "Bounds")
     heartbeat: HeartbeatSettings = setting(HeartbeatSettings, "How silent clients are found")
+    publish: PublishSettings = setting(PublishSettings, "What applications may publish")
+    paths: dict[str, Spoken] = setting(
+        {"/ws": "shared"},
+        "Dialects of WebSocket paths: `cryptointel`, `trading`, or `shared` for both, told apart by their messages",
+        _absolute,
+    )
+    sse: SseSettings = setting(SseSettings, "Server-sent events")
+    trading: TradingSettings = setting(TradingSettings, "The trading dialect")
+    data_ws: DataWsSettings = setting(DataWsSettings, "The data-ws dialect")
+    legacy_environment: tuple[Legacy, ...] = setting(
+        (), "Replaced systems whose own environment variables are read, such as `API_KEY` of `data-ws`"
+    )
     restart: RestartSettings = setting(RestartSettings, "How failed producers are restarted")
     status: StatusSettings = setting(StatusSettings, "The `system:status` topic")
     stop: StopSettings = setting(StopSettings, "How the appliance stops")

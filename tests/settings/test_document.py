@@ -91,7 +91,7 @@ def test_the_annotated_file_shows_the_defaults(annotated: str, tmp_path: Path) -
 def test_the_annotated_file_shows_every_key_and_no_other(annotated: str, root: Path) -> None:
     table = tomllib.loads(uncommented(annotated))
     shown = {re.sub(r"^(channels|sources)\.\w+", r"\1.<name>", path) for path in keys(table)}
-    shown = {"aliases" if path.startswith("aliases.") else path for path in shown}
+    shown = {re.sub(r"^(aliases|paths)\..*", r"\1", path) for path in shown}
     options = {
         f"{table.partition('.')[0]}.<name>.{row.key}"
         for table, cls in plugin_settings(root).items()

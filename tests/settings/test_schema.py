@@ -36,7 +36,7 @@ def test_shapes(kind: Any, shape: Shape) -> None:
 
 
 def test_the_rest_of_a_table_is_no_key() -> None:
-    assert list(schema.attributes(ChannelSettings)) == ["enabled", "source", "history"]
+    assert list(schema.attributes(ChannelSettings)) == ["enabled", "source", "publish", "history"]
     rest = schema.rest(ChannelSettings)
     assert rest is not None
     assert rest.name == "options"

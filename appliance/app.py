@@ -92,7 +92,7 @@ class Appliance:
         self._admission = Admission()
         self._status = Status(self._sample)
         self._hub = Hub(
-            epoch=partial(secrets.token_hex, _EPOCH_BYTES),
+            epoch=secrets.token_hex(_EPOCH_BYTES),
             most_topics=settings.limits.topics,
             most_bytes=settings.limits.event_bytes,
         )

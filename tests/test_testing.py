@@ -55,7 +55,7 @@ def channel(**changes: Any) -> Channel:
 
 
 def of_an_appliance(channel: Channel, settings: object) -> Feed:
-    hub = Hub(epoch=lambda: "epoch", most_topics=100, most_bytes=65_536)
+    hub = Hub(epoch="epoch", most_topics=100, most_bytes=65_536)
     hub.open(channel, settings, Retention(count=10, age=None, size=65_536))
     return HubFeed(channel, hub, Health(), structlog.get_logger())
 

@@ -35,9 +35,13 @@ class Event:
 
 @attrs.frozen
 class Entry:
-    """An event at its place in a topic's log. `body` is its data as JSON, made once for all who read it."""
+    """An event at its place in a topic's log. `body` is its data as JSON, made once for all who read it.
+
+    `serial` is its place among the entries of all topics.
+    """
 
     offset: int
     at: float
     received: float
     body: bytes
+    serial: int = 0

@@ -54,6 +54,8 @@ class Topic:
     retention: Retention
     last: int = 0
     latest: Entry | None = None
+    forgotten: int = 0
+    """Serial of the newest entry that is no longer kept."""
     _entries: deque[Entry] = attrs.field(factory=deque, init=False)
     _size: int = attrs.field(default=0, init=False)
 
@@ -62,9 +64,9 @@ class Topic:
         """The oldest offset kept; one past the last when nothing is."""
         return self._entries[0].offset if self._entries else self.last + 1
 
-    def append(self, body: bytes, *, at: float, received: float) -> Entry:
+    def append(self, body: bytes, *, at: float, received: float, serial: int = 0) -> Entry:
         self.last += 1
-        entry = Entry(self.last, at, received, body)
+        entry = Entry(self.last, at, received, body, serial)
         self.latest = entry
         self._entries.append(entry)
         self._size += len(body)
@@ -96,5 +98,18 @@ class Topic:
             return Resumption(after=position.offset, recovered=True, gap=None)
         return Resumption(after=after, recovered=False, gap=(position.offset + 1, after) if known else None)
 
+    def resume_behind(self, serial: int) -> Resumption:
+        """As `resume`, for a reader that has seen the entries of all topics up to a serial.
+
+        What it has missed is not known by offset when some of it is no longer kept.
+        """
+        if serial >= self.forgotten:
+            seen = next((entry for entry in reversed(self._entries) if entry.serial <= serial), None)
+            return self.resume(Position(self.epoch, self.first - 1 if seen is None else seen.offset))
+        after = self.last - 1 if self.mode is Mode.STATE else self.first - 1
+        return Resumption(after=after, recovered=False, gap=None)
+
     def _drop(self) -> None:
-        self._size -= len(self._entries.popleft().body)
+        entry = self._entries.popleft()
+        self._size -= len(entry.body)
+        self.forgotten = entry.serial

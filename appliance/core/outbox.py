@@ -10,18 +10,22 @@ Must not know sockets, tasks or time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import heapq
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import attrs
 
 from appliance.core.events import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from appliance.core.chain import Chain
     from appliance.core.events import Entry
     from appliance.core.history import Topic
+
+    _Owed: TypeAlias = tuple[int, int, Entry, tuple[Topic, Iterator[Entry]]]
+    """The next entry of a topic, behind what puts it in order: its rank, and the topic's place."""
 
 
 class Reading(Protocol):
@@ -30,7 +34,8 @@ class Reading(Protocol):
     @property
     def topic(self) -> Topic: ...
 
-    def frame(self, entry: Entry) -> bytes: ...
+    def frame(self, entry: Entry) -> bytes:
+        """Give an entry in the session's words; nothing, when it does not concern the session."""
 
     def gap(self, first: int, last: int) -> bytes:
         """Give a notice that entries were left out; empty where the client asked for that itself."""
@@ -49,6 +54,8 @@ class Outbox:
     """Owned by one session. `changed` is called when there is something to write that was not there before.
 
     `burst` bounds the bytes that gather for one write. `owner` is what the flusher needs to know it by.
+    What is owed goes topic by topic, so that a long log does not keep back what is new elsewhere; in an `ordered`
+    outbox in the order of the entries' serials.
     """
 
     __slots__ = (
@@ -56,6 +63,7 @@ class Outbox:
         "_changed",
         "_cursors",
         "_held",
+        "_ordered",
         "_readings",
         "_root",
         "_whole",
@@ -73,6 +81,7 @@ class Outbox:
         root: Chain,
         *,
         burst: int,
+        ordered: bool = False,
         owner: Any = None,  # noqa: ANN401 - whoever writes it out
     ) -> None:
         self.chain = root
@@ -84,6 +93,7 @@ class Outbox:
         self._root = root
         self._changed = changed
         self._burst = burst
+        self._ordered = ordered
         self._readings: dict[Topic, Reading] = {}
         self._cursors: dict[Topic, int] = {}
         self._whole: set[Topic] = set()
@@ -131,6 +141,18 @@ class Outbox:
 
     # From the session.
 
+    def share(self, frame: bytes) -> bool:
+        """Take a frame that is no entry of a topic, unless the client is behind: then False."""
+        if not self.open:
+            return False
+        chain = self.chain
+        self.chain = chain.then(frame)
+        if chain is self._root:
+            self._changed(self)
+        elif self.chain.size > self._burst:
+            self.open = False
+        return True
+
     def put(self, frame: bytes) -> None:
         """Take an answer to the client itself; it goes out before any owed event."""
         chain = self.chain
@@ -145,18 +167,18 @@ class Outbox:
         if reading.topic in self._cursors and not self.full:
             self._whole.add(reading.topic)
 
-    def replay(self, topic: Topic, after: int) -> None:
-        """Owe the client everything of a topic behind `after`: the next in turn at once, the rest as it can take it."""
-        if after >= topic.last:
-            return
-        self._cursors.setdefault(topic, after + 1)
-        self._whole.add(topic)
-        if not self.open:
+    def replay(self, starts: Iterable[tuple[Topic, int]]) -> None:
+        """Owe the client all that topics hold behind an offset each: the first at once, the rest as it can take it."""
+        behind = [(topic, after) for topic, after in starts if after < topic.last]
+        for topic, after in behind:
+            self._cursors.setdefault(topic, after + 1)
+            self._whole.add(topic)
+        if not behind or not self.open:
             return
         chain = self.chain
-        self._catch_up(topic, self._burst - chain.size)
-        self.open = topic not in self._cursors
-        if chain is self._root:
+        self._catch_up(self._burst - chain.size)
+        self.open = not self._cursors
+        if chain is self._root and (self.chain is not chain or not self.open):
             self._changed(self)
 
     def forget(self, topic: Topic) -> None:
@@ -190,49 +212,64 @@ class Outbox:
         Raises `Lost` when a log topic's history has moved on.
         """
         self.full = False
-        for topic in list(self._cursors):
-            room = budget - self.chain.size
-            if room <= 0:
-                break
-            self._catch_up(topic, room)
+        self._catch_up(budget - self.chain.size)
         if self.chain is self._root:
             self.open = True
         return self.collect()
 
-    def _catch_up(self, topic: Topic, budget: int) -> None:
-        reading = self._readings[topic]
+    def _catch_up(self, budget: int) -> None:
+        """Give about `budget` bytes of what is owed."""
+        owed = [self._owed(place, topic) for place, topic in enumerate(self._cursors)]
+        heapq.heapify(owed)
+        while owed and budget > 0:
+            _, place, entry, rest = owed[0]
+            topic, entries = rest
+            budget -= self._serve(topic, entry)
+            following = next(entries, None)
+            if following is None:
+                heapq.heappop(owed)
+                del self._cursors[topic]
+                self._whole.discard(topic)
+                self._held.pop(topic, None)
+            else:
+                self._cursors[topic] = following.offset
+                heapq.heapreplace(owed, (self._rank(following), place, following, rest))
+        if owed and not self._ordered:
+            # To the end of the line: the next budget is another topic's.
+            topic = owed[0][3][0]
+            self._cursors[topic] = self._cursors.pop(topic)
+
+    def _owed(self, place: int, topic: Topic) -> _Owed:
+        """Give the next entry of a topic that the client gets, and those behind it."""
         cursor = self._cursors[topic]
+        latest = topic.latest
+        assert latest is not None  # noqa: S101 - there is a cursor because there are entries
         if topic.mode is Mode.STATE and (topic not in self._whole or cursor < topic.first):
-            self._skip_to_newest(reading, cursor)
-        elif cursor < topic.first:
+            return self._rank(latest), place, latest, (topic, iter(()))
+        if cursor < topic.first:
             raise Lost(topic.name, cursor, topic.first - 1)
-        else:
-            for entry in topic.after(cursor - 1):
-                if budget <= 0:
-                    # To the end of the line: the next budget is another topic's.
-                    del self._cursors[topic]
-                    self._cursors[topic] = entry.offset
-                    return
-                frame = reading.frame(entry)
-                self.chain = self.chain.then(frame)
-                budget -= len(frame)
-        del self._cursors[topic]
-        self._whole.discard(topic)
-        self._held.pop(topic, None)
+        entries = topic.after(cursor - 1)
+        entry = next(entries)
+        return self._rank(entry), place, entry, (topic, entries)
+
+    def _rank(self, entry: Entry) -> int:
+        return entry.serial if self._ordered else 0
+
+    def _serve(self, topic: Topic, entry: Entry) -> int:
+        """Give an entry, behind a notice of those before it that are left out; returns the bytes of both."""
+        reading, cursor, size = self._readings[topic], self._cursors[topic], self.chain.size
+        if entry.offset > cursor:
+            self.conflated += entry.offset - cursor
+            self._append(reading.gap(cursor, entry.offset - 1))
+        self._append(reading.frame(entry))
+        return self.chain.size - size
+
+    def _append(self, frame: bytes) -> None:
+        if frame:  # nothing is what a reading says of entries that do not concern it
+            self.chain = self.chain.then(frame)
 
     def _next(self, topic: Topic) -> int:
         """Give the first offset that has not left for the client."""
         if topic in self._cursors:
             return self._cursors[topic]
         return self._held[topic][0] if topic in self._held else topic.last + 1
-
-    def _skip_to_newest(self, reading: Reading, cursor: int) -> None:
-        latest = reading.topic.latest
-        if latest is None:
-            return
-        if latest.offset > cursor:
-            self.conflated += latest.offset - cursor
-            notice = reading.gap(cursor, latest.offset - 1)
-            if notice:
-                self.chain = self.chain.then(notice)
-        self.chain = self.chain.then(reading.frame(latest))

@@ -260,8 +260,7 @@ class Session:
                 patterns += [written] if is_pattern(written) else []
         if joined or patterns:
             self._tell(cryptointel.subscribed(form, command.label, joined, patterns))
-            for reading in joined:
-                self._subscriber.catch_up(reading)
+            self._subscriber.catch_up()
         if form is cryptointel.Form.DOCUMENT:
             self._tell_status()
 
@@ -301,8 +300,8 @@ class Session:
         self._told_status = True
         if STATUS_TOPIC not in self._subscriber:
             terms = Terms(Wording(cryptointel.Form.DOCUMENT, framing.text))
-            for reading in self._subscriber.subscribe(STATUS_TOPIC, terms, {}):
-                self._subscriber.catch_up(reading)
+            self._subscriber.subscribe(STATUS_TOPIC, terms, {})
+            self._subscriber.catch_up()
 
     def _joined_newcomer(self, joined: Joined, terms: Terms) -> None:
         wording = terms.form

@@ -67,9 +67,11 @@ class Flusher:
         self.latency = Histogram()
         self.deliveries = 0
 
-    def outbox(self, sink: Sink, slow: Callable[[str], None], *, burst: int) -> Outbox:
+    def outbox(
+        self, sink: Sink, slow: Callable[[str], None], *, burst: int, ordered: bool = False
+    ) -> Outbox:
         """Make an outbox that is written to `sink`."""
-        return Outbox(self._changed, self._root, burst=burst, owner=_Lane(sink, slow))
+        return Outbox(self._changed, self._root, burst=burst, ordered=ordered, owner=_Lane(sink, slow))
 
     async def settled(self) -> None:
         """Wait until every client has been handed all that it is owed: for a stop."""

@@ -97,16 +97,17 @@ class _Family:
 
 
 class Hub:
-    """`epoch` gives a new topic's epoch."""
+    """`epoch` is that of all its topics: a position of another epoch is of another hub."""
 
     def __init__(
         self,
         *,
-        epoch: Callable[[], str],
+        epoch: str,
         most_topics: int,
         most_bytes: int,
     ) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
+        self.serial = 0
         self._most_topics = most_topics
         self._most_bytes = most_bytes
         self._families: dict[str, _Family] = {}
@@ -129,23 +130,38 @@ class Hub:
                 line.declared = True
                 self._announce(line.topic)
 
-    def publish(self, event: Event, received: float) -> None:
-        """Give an event its place in each of its topics, and to every outbox that is owed it."""
+    def publish(self, event: Event, received: float) -> list[Topic]:
+        """Give an event its place in each of its topics, and to every outbox that is owed it.
+
+        It is the last entry of the topics that are returned.
+        """
         family = self._families[event.channel]
         body = self._body(event)
-        keys = dict.fromkeys(family.channel.route(event, family.settings))
         # All its topics are found before it enters the first: an event that one cannot take is in none.
-        for line in [family.lines.get(key) or self._create(family, key) for key in keys]:
+        lines = self._lines(family, event)
+        for line in lines:
             topic = line.topic
             if not topic.last and not line.declared:
                 self._announce(topic)
-            entry = topic.append(body, at=event.at, received=received)
+            self.serial += 1
+            entry = topic.append(body, at=event.at, received=received, serial=self.serial)
             offset = entry.offset
             for audience in line.audiences.values():
                 frame = audience.frame(entry)
-                for outlet in audience.outlets.values():
-                    outlet.offer(topic, offset, frame)
+                if frame:
+                    for outlet in audience.outlets.values():
+                        outlet.offer(topic, offset, frame)
         self.events += 1
+        return [line.topic for line in lines]
+
+    def check(self, event: Event) -> list[Topic]:
+        """Raise the PublishError that publishing an event would raise; else give its topics, made where missing.
+
+        Those that are not published into after all are to be released.
+        """
+        family = self._families[event.channel]
+        self._body(event)
+        return [line.topic for line in self._lines(family, event)]
 
     def topic(self, name: str) -> Topic:
         """Give a topic by its name, making it where its channel allows that."""
@@ -227,6 +243,10 @@ class Hub:
             )
         return body
 
+    def _lines(self, family: _Family, event: Event) -> list[_Line]:
+        keys = dict.fromkeys(family.channel.route(event, family.settings))
+        return [family.lines.get(key) or self._create(family, key) for key in keys]
+
     def _find(self, topic: Topic) -> _Line:
         channel, _, key = topic.name.partition(":")
         return self._families[channel].lines[key]
@@ -238,7 +258,7 @@ class Hub:
         if len(family.lines) >= share * self._most_topics:
             raise PublishError(f"{channel.name} has its most topics, {self._most_topics} (limits.topics)")
         topic = Topic(
-            topics.join(channel.name, key), channel.mode, channel.message, self._epoch(), family.retention
+            topics.join(channel.name, key), channel.mode, channel.message, self.epoch, family.retention
         )
         line = family.lines[key] = _Line(topic)
         return line

@@ -83,14 +83,13 @@ class Subscriber:
             self._starts[reading.topic] = min(reading.after, self._starts.get(reading.topic, reading.after))
         return joined
 
-    def catch_up(self, joined: Joined) -> None:
-        """Send what a topic already holds beyond the position that the client begins at.
+    def catch_up(self) -> None:
+        """Send what the topics subscribed to since the last time already hold beyond where the client begins.
 
-        Once, however many of the names that a client has asked for together cover the topic.
+        Once, however many of the names that a client has asked for together cover a topic.
         """
-        after = self._starts.pop(joined.topic, None)
-        if after is not None:
-            self._outbox.replay(joined.topic, after)
+        starts, self._starts = self._starts, {}
+        self._outbox.replay(starts.items())
 
     def unsubscribe(self, name: str) -> bool:
         """Forget a name; topics that another name of the session covers go on under that."""

@@ -205,3 +205,29 @@ class Ring(RuleBasedStateMachine):
 
 
 TestRing = Ring.TestCase
+
+
+@given(
+    mode=st.sampled_from(Mode),
+    steps=st.lists(st.integers(1, 3), max_size=30),
+    seen=st.integers(0, 90),
+    kept=st.integers(1, 10),
+)
+def test_who_has_seen_all_up_to_a_serial_gets_all_behind_it(
+    mode: Mode, steps: list[int], seen: int, kept: int
+) -> None:
+    """Serials count the entries of all topics, so those of one have holes."""
+    made = topic(mode, Retention(count=kept, age=None, size=1_000_000))
+    serial, owed = 0, []
+    for step in steps:
+        serial += step
+        entry = made.append(b"{}", at=0, received=0, serial=serial)
+        if serial > seen:
+            owed.append(entry.offset)
+    resumption = made.resume_behind(seen)
+    there = offsets(made, resumption.after)
+    if resumption.recovered:
+        assert there == owed
+    else:
+        assert len(owed) > kept
+        assert there == ([made.last] if mode is Mode.STATE else owed[-kept:])

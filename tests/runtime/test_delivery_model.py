@@ -194,7 +194,7 @@ class Client:
             newcomer=self._newcomer,
             may_read=lambda _: True,
         )
-        self.witness = Witness(lambda epoch, offset: delivery.bodies[epoch, offset], is_log)
+        self.witness = Witness(lambda *place: delivery.bodies[place], is_log)
         self.names: Names = {}
         self.reads: set[str] = set()
         self.answers = 0
@@ -226,8 +226,7 @@ class Client:
             joined += found
         if names:
             self._tell("subscribed", names=names, joined=[describe(reading) for reading in joined])
-            for reading in joined:
-                self.subscriber.catch_up(reading)
+            self.subscriber.catch_up()
 
     def unsubscribe(self, name: str) -> None:
         assert self.subscriber.unsubscribe(name) == (name in self.names)
@@ -322,11 +321,11 @@ class Delivery(RuleBasedStateMachine):
         self.loop = Loop(self.flusher.run, self.timers.run)
         self.clients: list[Client] = []
         self.left: list[Left] = []
-        self.bodies: dict[tuple[str, int], object] = {}
+        self._epochs = itertools.count()
+        self.bodies: dict[tuple[str, str, int], object] = {}
         self.soon: list[Callable[[], None]] = []
         self.gathered = 0
         self._serial = itertools.count()
-        self._epochs = itertools.count()
         self.loop.do(self._open)
         for command in commands:
             self._come(command, {})
@@ -509,7 +508,7 @@ class Delivery(RuleBasedStateMachine):
     def _open(self) -> None:
         self.records: dict[str, Record] = {}
         self._made: dict[str, str] = {}
-        self.hub = Hub(epoch=lambda: f"e{next(self._epochs)}", most_topics=100, most_bytes=LARGE + 1000)
+        self.hub = Hub(epoch=f"e{next(self._epochs)}", most_topics=100, most_bytes=LARGE + 1000)
         for channel in CHANNELS:
             self.hub.open(channel, None, KEPT[channel.mode])
         for name in ("state:a", "log:all"):
@@ -530,7 +529,7 @@ class Delivery(RuleBasedStateMachine):
         for topic in {key, "all"} if channel == "log" else {key}:
             record = self._record(f"{channel}:{topic}", declared=False)
             record.add(body, len(str(body).replace(" ", "")), now)
-            self.bodies[record.epoch, record.last] = body
+            self.bodies[record.name, record.epoch, record.last] = body
 
     def _expire(self) -> None:
         now = trio.current_time()

@@ -29,7 +29,7 @@ class Quote(msgspec.Struct):
 
 class Scene:
     def __init__(self, schema: type | None = None) -> None:
-        self.hub = Hub(epoch=lambda: "e", most_topics=100, most_bytes=10_000)
+        self.hub = Hub(epoch="e", most_topics=100, most_bytes=10_000)
         self.health = Health()
         channel = Channel(name="price", mode=Mode.STATE, message="price_update", schema=schema)
         self.hub.open(channel, None, Retention(count=1000, age=None, size=1_000_000))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -79,8 +78,7 @@ def by_severity(event: Event, settings: Any) -> Iterable[str]:
 
 @pytest.fixture
 def hub() -> Hub:
-    epochs = itertools.count(1)
-    hub = Hub(epoch=lambda: f"e{next(epochs)}", most_topics=5, most_bytes=100)
+    hub = Hub(epoch="e1", most_topics=5, most_bytes=100)
     hub.open(Channel(name="price", mode=Mode.STATE, message="price_update", topics=("BTC", "x*")), None, KEEP)
     hub.open(Channel(name="room", mode=Mode.LOG, message="said", open=True), None, KEEP)
     hub.open(Channel(name="signals", mode=Mode.LOG, message="alert", route=by_severity), ("all",), KEEP)
@@ -121,9 +119,13 @@ def test_an_event_gets_its_place_and_reaches_all_who_joined(hub: Hub) -> None:
     assert (first.at, first.received, first.body) == (5.0, RECEIVED, b'{"price":1}')
 
 
-def test_each_topic_has_an_epoch_of_its_own(hub: Hub) -> None:
+def test_all_topics_have_the_epoch_of_the_hub_and_their_entries_one_count(hub: Hub) -> None:
     publish(hub, "price", "xA")
-    assert len({topic.epoch for topic in hub.matching("*")}) == 2
+    publish(hub, "price", "xB")
+    publish(hub, "price", "xA")
+    entries = {topic.name: [entry.serial for entry in topic.after(0)] for topic in hub.matching("price:x*")}
+    assert entries == {"price:xA": [1, 3], "price:xB": [2]}
+    assert {topic.epoch for topic in hub.matching("*")} == {hub.epoch}
 
 
 def test_a_route_puts_an_event_into_each_topic_once(hub: Hub) -> None:
@@ -218,7 +220,7 @@ def test_a_topic_that_nobody_needs_any_more_goes(hub: Hub) -> None:
     assert hub.topic("room:a") is topic
     hub.leave(audience, ear)
     hub.release(topic)
-    assert hub.topic("room:a").epoch != topic.epoch
+    assert hub.topic("room:a") is not topic
 
 
 def test_what_was_only_asked_for_is_under_no_pattern(hub: Hub) -> None:
@@ -352,3 +354,41 @@ def test_old_entries_expire(hub: Hub) -> None:
     hub.expire(RECEIVED + 101)
     assert list(hub.topic("price:BTC").after(0)) == []
     assert hub.topic("price:BTC").latest is not None
+
+
+def test_an_entry_that_does_not_concern_a_reader_is_not_offered(hub: Hub) -> None:
+    class Deaf(Lines):
+        def update(self, topic: Topic, label: str) -> Callable[[Entry], bytes]:
+            render = super().update(topic, label)
+            return lambda entry: b"" if entry.offset == 1 else render(entry)
+
+    ear = Ear()
+    join(hub, "price:BTC", ear, form=Deaf())
+    publish(hub, "price", "BTC")
+    assert ear.heard == []
+    publish(hub, "price", "BTC")
+    assert ear.heard == [("price:BTC", 2)]
+
+
+def test_publishing_tells_the_topics_and_checking_them_beforehand(hub: Hub) -> None:
+    event = Event("signals", "BTC", {"severity": "high"}, 5.0)
+    checked = hub.check(event)
+    assert [(topic.name, topic.last) for topic in checked] == [("signals:all", 0), ("signals:high", 0)]
+    assert hub.publish(event, RECEIVED) == checked
+    assert [topic.last for topic in checked] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event("price", "no key", {}, 5.0),
+        Event("price", "BTC", {"x": "x" * 200}, 5.0),
+        Event("price", "BTC", {"x": object()}, 5.0),
+    ],
+)
+def test_what_cannot_be_published_is_told_beforehand_in_the_same_words(hub: Hub, event: Event) -> None:
+    with pytest.raises(PublishError) as checked:
+        hub.check(event)
+    with pytest.raises(PublishError) as published:
+        hub.publish(event, RECEIVED)
+    assert str(checked.value) == str(published.value)

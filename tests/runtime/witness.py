@@ -41,9 +41,9 @@ class Place:
 
 
 class Witness:
-    """`published` gives the body of an epoch's offset; `is_log` tells the mode of a topic."""
+    """`published` gives the body of a topic's offset in an epoch; `is_log` tells the mode of a topic."""
 
-    def __init__(self, published: Callable[[str, int], object], is_log: Callable[[str], bool]) -> None:
+    def __init__(self, published: Callable[[str, str, int], object], is_log: Callable[[str], bool]) -> None:
         self.places: dict[str, Place] = {}
         self.done = False
         self.gaps = 0
@@ -61,7 +61,7 @@ class Witness:
             case "update":
                 place = self._place(message)
                 place.take(message["offset"], message["offset"])
-                assert message["body"] == self._published(place.epoch, message["offset"])
+                assert message["body"] == self._published(message["topic"], place.epoch, message["offset"])
             case "gap":
                 self._gap(message)
             case "slow":

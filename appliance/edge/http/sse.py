@@ -86,8 +86,7 @@ class EventStream:
         self._outbox.put(eventstream.retry(_RETRY))
         patterns = [name for name in names if is_pattern(name)]
         self._outbox.put(eventstream.event(cryptointel.subscribed(_FORM, None, joined, patterns)))
-        for reading in joined:
-            self._subscriber.catch_up(reading)
+        self._subscriber.catch_up()
 
     def leave(self) -> None:
         """Stop reading."""

@@ -5,6 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.NOTPARALLEL:  # the steps share one environment
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
@@ -114,7 +115,14 @@ build/web: build/web-files $(WEB)/node_modules/.installed
 	@cd $(WEB) && npm run --silent build
 	@touch $@
 
+# One make at a time builds: two would write the same files. macOS has no flock, and builds unguarded.
+ifdef BUILD_IS_MINE
 $(PYZ): build/files build/web .venv/installed-build
 	@echo "Building $@" >&2
 	@$(BIN)/python packaging/build_zipapp.py
 	@ls -dt $(SHIV_ROOT)/*.pyz_* 2>/dev/null | tail -n +3 | xargs rm -rf  # of old builds, keep what may still run
+else
+$(PYZ): always
+	@mkdir -p build
+	@$(shell command -v flock && echo build/lock) $(MAKE) BUILD_IS_MINE=yes $@
+endif

@@ -1,7 +1,8 @@
 """The rounds of the bench: every server up at once, each measured in turn while the others are quiet.
 
 Must not know what is made of the figures. CPU is the server process's own, user and kernel, less what
-it uses when nothing is sent.
+it uses when nothing is sent. Turns are short and every other one goes backwards, so that what slows the
+machine for a while slows all alike; a round is the sum of its turns.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tests.bench.bench_servers import Clients, Recipe, Server
+from tests.bench.bench_servers import Clients, Listener, Recipe, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +23,6 @@ BURST = 10
 MODES = {"single": 1, "burst": BURST}
 
 _SPARE = 100
-_SETTLE = 1.0
 _LATE = 60.0
 _SLOWER = 5
 """A burst takes that many times as long as a single event, so that no server is ever full."""
@@ -30,13 +30,17 @@ _SLOWER = 5
 
 @attrs.frozen(kw_only=True)
 class Effort:
-    """How much is sent in each phase of each round."""
+    """How much is sent in each turn of each round."""
 
     clients: int
     rounds: int
-    events: int
+    turns: int
+    events: int = 10
+    """Single events of a turn."""
     every: float = 0.04
     """Seconds between single events."""
+    settle: float = 1.0
+    """Seconds until memory is looked at, once a server has started or its clients are there."""
 
     def order(self, burst: int) -> tuple[int, int, float]:
         if burst == 1:
@@ -44,72 +48,101 @@ class Effort:
         return max(1, self.events // _SLOWER) * burst, burst, self.every * _SLOWER
 
     @property
-    def phase(self) -> float:
-        return self.events * self.every
+    def quiet(self) -> float:
+        """Seconds without an event at the start of a round: as long as all its single events."""
+        return self.turns * self.events * self.every
 
 
 @attrs.define
 class Measured:
-    """One server with its clients, and what was found in each round."""
+    """One kind of clients of a server, and what was found in each round."""
 
     server: Server
+    listener: Listener
     clients: Clients
     memory: float
     """Bytes for each client that is connected and quiet."""
     ordered: int = 0
+    """Events so far, which is the offset of the last one."""
     idle: list[float] = attrs.Factory(list)
-    """CPU seconds a second, with all clients connected and quiet."""
+    """CPU seconds a second of the server's process, with all clients connected and quiet."""
     costs: dict[str, list[float]] = attrs.Factory(lambda: {mode: [] for mode in MODES})
     """CPU seconds a delivery."""
     report: dict[str, Any] = attrs.Factory(dict)
 
     @property
     def name(self) -> str:
-        name: str = self.server.recipe.name
+        name: str = self.listener.name
         return name
 
 
-def bring_up(recipe: Recipe, effort: Effort, folder: Path, stack: ExitStack) -> Measured:
-    server = Server(recipe, folder, effort.clients + _SPARE, stack=stack)
-    time.sleep(_SETTLE)
-    before = server.process.resident()
-    clients = Clients(server, effort.clients, folder, stack=stack)
-    time.sleep(_SETTLE)
-    return Measured(server, clients, (server.process.resident() - before) / effort.clients)
+@attrs.define
+class Round:
+    """What one kind of clients cost in one round."""
+
+    idle: float
+    used: dict[str, float] = attrs.Factory(lambda: dict.fromkeys(MODES, 0.0))
+    deliveries: dict[str, int] = attrs.Factory(lambda: dict.fromkeys(MODES, 0))
+
+
+def bring_up(recipe: Recipe, effort: Effort, folder: Path, stack: ExitStack) -> list[Measured]:
+    """Start a server and connect its clients, one kind after the other, so that each kind's memory shows."""
+    server = Server(recipe, folder, effort.clients * len(recipe.listeners) + _SPARE, stack=stack)
+    time.sleep(effort.settle)
+    found = []
+    for listener in recipe.listeners:
+        before = server.process.resident()
+        clients = Clients(server, listener, effort.clients, folder, stack=stack)
+        time.sleep(effort.settle)
+        memory = (server.process.resident() - before) / effort.clients
+        found.append(Measured(server, listener, clients, memory))
+    return found
 
 
 def run_rounds(all_measured: Sequence[Measured], effort: Effort, progress: Callable[[str], None]) -> None:
+    progress("warming up: one round that does not count")
+    _run_round(all_measured, effort)
     for number in range(effort.rounds):
-        _measure_idle(all_measured, effort.phase)
-        turn = number % len(all_measured)
-        for measured in (*all_measured[turn:], *all_measured[:turn]):
-            for mode in MODES:
-                _measure(measured, mode, effort)
-        found = (
+        for measured, found in zip(all_measured, _run_round(all_measured, effort), strict=True):
+            measured.idle.append(found.idle)
+            for mode, costs in measured.costs.items():
+                costs.append(found.used[mode] / found.deliveries[mode])
+        costs_found = (
             f"{measured.name} {'/'.join(f'{costs[-1] * 1e6:.2f}' for costs in measured.costs.values())}"
             for measured in all_measured
         )
-        progress(f"round {number + 1} of {effort.rounds}, µs a delivery: {'  '.join(found)}")
+        progress(f"round {number + 1} of {effort.rounds}, µs a delivery: {'  '.join(costs_found)}")
     for measured in all_measured:
         measured.report = measured.clients.tell("report")
 
 
-def _measure_idle(all_measured: Sequence[Measured], seconds: float) -> None:
+def _run_round(all_measured: Sequence[Measured], effort: Effort) -> list[Round]:
+    rounds = [Round(idle) for idle in _measure_idle(all_measured, effort.quiet)]
+    forwards = list(zip(all_measured, rounds, strict=True))
+    for turn in range(effort.turns):
+        for mode in MODES:
+            for measured, found in reversed(forwards) if turn % 2 else forwards:
+                _measure(measured, mode, effort, found)
+    return rounds
+
+
+def _measure_idle(all_measured: Sequence[Measured], seconds: float) -> list[float]:
     start = time.monotonic()
     before = [measured.server.process.cpu() for measured in all_measured]
     time.sleep(seconds)
     passed = time.monotonic() - start
-    for measured, cpu in zip(all_measured, before, strict=True):
-        measured.idle.append((measured.server.process.cpu() - cpu) / passed)
+    return [
+        (measured.server.process.cpu() - cpu) / passed
+        for measured, cpu in zip(all_measured, before, strict=True)
+    ]
 
 
-def _measure(measured: Measured, mode: str, effort: Effort) -> None:
+def _measure(measured: Measured, mode: str, effort: Effort, found: Round) -> None:
     order = effort.order(MODES[mode])
-    deliveries = order[0] * effort.clients
     start, cpu = time.monotonic(), measured.server.process.cpu()
-    measured.server.order(*order)
-    measured.ordered += deliveries
-    measured.clients.wait_deliveries(measured.ordered, _LATE)
+    measured.server.order(measured.listener.key, *order)
+    measured.ordered += order[0]
+    measured.clients.wait_offset(measured.ordered, _LATE)
     used = measured.server.process.cpu() - cpu
-    quiet = measured.idle[-1] * (time.monotonic() - start)
-    measured.costs[mode].append((used - quiet) / deliveries)
+    found.used[mode] += used - found.idle * (time.monotonic() - start)
+    found.deliveries[mode] += order[0] * effort.clients

@@ -5,6 +5,7 @@ Must not know what is measured, nor in which order.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
@@ -19,15 +20,17 @@ import attrs
 from tests.bench.bench_measure import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import ExitStack
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SIZE = 200
 """Bytes of a message of the peers."""
-PAD = 102
+PAD = 100
 """Filling of an event of the appliance, so that its message comes to `SIZE` too."""
+PLAIN, TLS = "tcp", "tls"
+"""Keys of the topics, equally long, so that messages are too: clients of one kind get nothing of the other's."""
 
 _START = 20.0
 _STOP = 15.0
@@ -36,22 +39,28 @@ _PORTS = range(20_000, 32_768)
 _CONFIGURATION = """\
 state_dir = {state}
 plugins_dir = [{plugins}]
-
-[[listen]]
-url = "{scheme}://127.0.0.1:{port}"
-auth = "none"
-
+{listen}
 [limits]
 connections = {most}
 sessions = {most}
 connections_per_minute = 1000000
+
+[status]
+every = 86400  # else its events would fall into some turns and not into others
 
 [log]
 level = "warning"
 
 [channels.bench]
 orders = {orders}
+keys = {keys}
 pad = {pad}
+"""
+
+_LISTEN = """
+[[listen]]
+url = "{scheme}://127.0.0.1:{port}"
+auth = "none"
 """
 
 
@@ -60,32 +69,66 @@ class BenchError(Exception):
 
 
 @attrs.frozen(kw_only=True)
+class Listener:
+    """One way into a server: what is measured of it has this name, and its clients get the events of this key."""
+
+    name: str
+    key: str = PLAIN
+    subscribes: bool = False
+
+    @property
+    def topic(self) -> str:
+        return f"bench:{self.key}"
+
+    @property
+    def scheme(self) -> str:
+        return "wss" if self.key == TLS else "ws"
+
+
+@attrs.frozen(kw_only=True)
 class Recipe:
-    """How a server is started and spoken to."""
+    """How a server is started, and the ways into it."""
 
     name: str
     command: tuple[str, ...]
-    scheme: str = "ws"
-    opening: str | None = None
+    listeners: tuple[Listener, ...]
     configured: bool = False
 
 
 def recipes(appliance: Sequence[str]) -> list[Recipe]:
-    served = (*appliance, "serve", "--config")
-    subscribe = json.dumps({"type": "subscribe", "channels": ["bench:0"]})
-    plain = Recipe(name="appliance", command=served, opening=subscribe, configured=True)
+    """Give the servers. One appliance has both kinds of clients: what differs between them is TLS alone."""
     return [
-        _peer("floor"),
-        plain,
-        attrs.evolve(plain, name="appliance TLS", scheme="wss"),
-        _peer("websockets"),
-        _peer("fastapi"),
+        _peer("floor", "floor"),
+        _peer("floor TLS", "floor", "--tls", key=TLS),
+        Recipe(
+            name="appliance",
+            command=(*appliance, "serve", "--config"),
+            listeners=(
+                Listener(name="appliance", key=PLAIN, subscribes=True),
+                Listener(name="appliance TLS", key=TLS, subscribes=True),
+            ),
+            configured=True,
+        ),
+        _peer("websockets", "websockets_peer"),
+        _peer("fastapi", "fastapi_peer"),
     ]
 
 
-def _peer(name: str) -> Recipe:
-    module = name if name == "floor" else f"{name}_peer"
-    return Recipe(name=name, command=(sys.executable, "-m", f"tests.bench.peers.{module}"))
+def choose(all_recipes: Sequence[Recipe], names: Collection[str]) -> list[Recipe]:
+    """Keep the listeners of these names, and the servers that have any; no names: all."""
+    known = [listener.name for recipe in all_recipes for listener in recipe.listeners]
+    if unknown := sorted(set(names) - set(known)):
+        raise BenchError(f"{', '.join(unknown)}: no such server, only {', '.join(known)}")
+    chosen = (
+        attrs.evolve(recipe, listeners=tuple(one for one in recipe.listeners if one.name in (names or known)))
+        for recipe in all_recipes
+    )
+    return [recipe for recipe in chosen if recipe.listeners]
+
+
+def _peer(name: str, module: str, *options: str, key: str = PLAIN) -> Recipe:
+    command = (sys.executable, "-m", f"tests.bench.peers.{module}", *options)
+    return Recipe(name=name, command=command, listeners=(Listener(name=name, key=key),))
 
 
 class Running:
@@ -123,75 +166,82 @@ class Server:
 
     def __init__(self, recipe: Recipe, folder: Path, most: int, *, stack: ExitStack) -> None:
         self.recipe = recipe
-        self._port = _free_port()
-        self._orders = folder / f"{recipe.name.replace(' ', '-')}.orders"
-        self._running = Running(recipe.name, self._command(folder, most), folder, stack=stack)
+        self._stem = folder / recipe.name.replace(" ", "-")
+        self._ports = dict(zip(recipe.listeners, _free_ports(len(recipe.listeners)), strict=True))
+        self._orders = self._stem.with_suffix(".orders")
+        self._running = Running(recipe.name, self._command(most), folder, stack=stack)
         self.process = Process(self._running.popen.pid)
         self._wait_listening()
 
-    @property
-    def url(self) -> str:
-        return f"{self.recipe.scheme}://127.0.0.1:{self._port}/ws"
+    def url(self, listener: Listener) -> str:
+        return f"{listener.scheme}://127.0.0.1:{self._ports[listener]}/ws"
 
-    def order(self, events: int, burst: int, every: float) -> None:
+    def order(self, key: str, events: int, burst: int, every: float) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            content = json.dumps({"events": events, "burst": burst, "every": every})
+            content = json.dumps({"key": key, "events": events, "burst": burst, "every": every})
             sender.sendto(content.encode(), str(self._orders))
 
-    def _command(self, folder: Path, most: int) -> list[str]:
-        if not self.recipe.configured:
-            options = ["--port", str(self._port), "--orders", str(self._orders), "--size", str(SIZE)]
-            return [*self.recipe.command, *options]
-        stem = self.recipe.name.replace(" ", "-")
-        configuration = folder / f"{stem}.toml"
-        configuration.write_text(
-            _CONFIGURATION.format(
-                state=json.dumps(str(folder / f"{stem}.state")),
-                plugins=json.dumps(str(HERE / "plugins")),
-                scheme="tls" if self.recipe.scheme == "wss" else "tcp",
-                port=self._port,
-                most=most,
-                orders=json.dumps(str(self._orders)),
-                pad=PAD,
-            )
+    def _command(self, most: int) -> list[str]:
+        if self.recipe.configured:
+            configuration = self._stem.with_suffix(".toml")
+            configuration.write_text(self._configuration(most))
+            return [*self.recipe.command, str(configuration)]
+        (port,) = self._ports.values()
+        options = ["--port", str(port), "--orders", str(self._orders), "--size", str(SIZE)]
+        return [*self.recipe.command, *options]
+
+    def _configuration(self, most: int) -> str:
+        listen = "".join(
+            _LISTEN.format(scheme=listener.key, port=port) for listener, port in self._ports.items()
         )
-        return [*self.recipe.command, str(configuration)]
+        return _CONFIGURATION.format(
+            state=json.dumps(str(self._stem.with_suffix(".state"))),
+            plugins=json.dumps(str(HERE / "plugins")),
+            listen=listen,
+            most=most,
+            orders=json.dumps(str(self._orders)),
+            keys=json.dumps([listener.key for listener in self._ports]),
+            pad=PAD,
+        )
 
     def _wait_listening(self) -> None:
         end = time.monotonic() + _START
         while time.monotonic() < end:
             if self._running.popen.poll() is not None:
                 raise self._running.failed(f"ended with {self._running.popen.returncode} at its start")
-            if self._orders.exists() and _listens(self._port):
+            if self._orders.exists() and all(map(_listens, self._ports.values())):
                 return
             time.sleep(0.05)
         raise self._running.failed(f"did not listen within {_START:.0f} s")
 
 
 class Clients:
-    """A load generator under control: all clients connected to one server."""
+    """A load generator under control: all clients connected by one way into one server."""
 
-    def __init__(self, server: Server, count: int, folder: Path, *, stack: ExitStack) -> None:
-        command = [sys.executable, "-m", "tests.bench.load", server.url, "--clients", str(count), "--control"]
-        if server.recipe.opening is not None:
-            command += ["--send", server.recipe.opening, "--ready", "subscribed"]
-        self._running = Running(f"clients of {server.recipe.name}", command, folder, stack=stack, obeys=True)
+    def __init__(
+        self, server: Server, listener: Listener, count: int, folder: Path, *, stack: ExitStack
+    ) -> None:
+        self._topic = listener.topic
+        command = [sys.executable, "-m", "tests.bench.load", server.url(listener)]
+        command += ["--clients", str(count), "--control"]
+        if listener.subscribes:
+            opening = {"type": "subscribe", "channels": [listener.topic]}
+            command += ["--send", json.dumps(opening), "--ready", "subscribed"]
+        self._running = Running(f"clients of {listener.name}", command, folder, stack=stack, obeys=True)
         arrived = self._answer()
         if arrived["clients"] != count or arrived["errors"]:
             raise self._running.failed(f"{arrived['clients']} of {count} clients, errors {arrived['errors']}")
 
-    def tell(self, do: str, **details: float) -> dict[str, Any]:
+    def tell(self, do: str, **details: float | str) -> dict[str, Any]:
         stdin = self._running.popen.stdin
         assert stdin is not None
         print(json.dumps({"do": do, **details}), file=stdin, flush=True)
         return self._answer()
 
-    def wait_deliveries(self, wanted: int, seconds: float) -> None:
-        answer = self.tell("await", deliveries=wanted, seconds=seconds)
-        if not answer["done"]:
-            raise self._running.failed(
-                f"{answer['deliveries']} of {wanted} deliveries: {self.tell('report')}"
-            )
+    def wait_offset(self, offset: int, seconds: float) -> None:
+        """Wait for an event, not for a count: a server may send events of its own beside."""
+        if not self.tell("reach", topic=self._topic, offset=offset, seconds=seconds)["done"]:
+            raise self._running.failed(f"not all at offset {offset}: {self.tell('report')}")
 
     def _answer(self) -> dict[str, Any]:
         stdout = self._running.popen.stdout
@@ -203,16 +253,18 @@ class Clients:
         return answer
 
 
-def _free_port() -> int:
+def _free_ports(count: int) -> list[int]:
+    free: list[int] = []
     for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe:
+        if len(free) == count:
+            break
+        with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise BenchError("no free port below 32768")
+            probe.bind(("127.0.0.1", port))
+            free.append(port)
+    if len(free) < count:
+        raise BenchError("no free port below 32768")
+    return free
 
 
 def _listens(port: int) -> bool:

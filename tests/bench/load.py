@@ -87,6 +87,19 @@ class Load:
                 self._serve(key.fileobj)  # type: ignore[arg-type]  # only clients are registered
         return True
 
+    def reached(self, topic: str, offset: int) -> Callable[[], bool]:
+        """Give the condition that all clients have come to this offset; those that are lost do not hold it up."""
+        behind = list(self._live)
+
+        def reached() -> bool:
+            while behind and (
+                behind[-1] not in self._live or behind[-1].positions.due.get(topic, 0) > offset
+            ):
+                behind.pop()
+            return not behind
+
+        return reached
+
     def stall(self, count: int, seconds: float) -> None:
         """Stop reading `count` clients that never stalled before, for a time."""
         fresh = (client for client in self._clients if client in self._live and not client.stalled)
@@ -238,8 +251,9 @@ def _widen(seen: dict[str, Any], name: str, value: int) -> None:
 class Control:
     """Obeys JSON lines and answers each with a JSON line; the clients are read all the while.
 
-    `{"do": "await", "deliveries": N, "seconds": S}`, `{"do": "reset"}`, `{"do": "report"}`,
-    `{"do": "stall", "clients": N, "seconds": S}`. The end of the input is the end.
+    `{"do": "await", "deliveries": N, "seconds": S}`, `{"do": "reach", "topic": T, "offset": N, "seconds": S}`,
+    `{"do": "reset"}`, `{"do": "report"}`, `{"do": "stall", "clients": N, "seconds": S}`. The end of the input is
+    the end.
     """
 
     def __init__(self, load: Load, orders: TextIO, answers: TextIO) -> None:
@@ -260,6 +274,9 @@ class Control:
                 wanted = order["deliveries"]
                 done = self._load.run(order["seconds"], until=lambda: self._load.deliveries >= wanted)
                 return {"done": done, "deliveries": self._load.deliveries}
+            case "reach":
+                reached = self._load.reached(order["topic"], order["offset"])
+                return {"done": self._load.run(order["seconds"], until=reached)}
             case "reset":
                 self._load.reset()
                 return {}

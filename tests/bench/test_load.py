@@ -210,6 +210,39 @@ def test_stalled_clients_read_nothing_until_their_time_is_over() -> None:
     assert report["clean"]
 
 
+def test_the_offset_of_one_topic_is_waited_for_whatever_else_arrives() -> None:
+    go = threading.Event()
+
+    def script(connection: ServerConnection) -> None:
+        for text in (event(1), event(1, "t:2"), event(2, "t:2")):
+            connection.send(text)
+        assert go.wait(WITHIN)
+        connection.send(event(2))
+
+    with serving(script) as url, loading(url, 3) as load:
+        assert load.run(WITHIN, until=load.reached("t:1", 1))
+        assert load.run(WITHIN, until=load.reached("t:2", 2))
+        assert load.deliveries == 9
+        second = load.reached("t:1", 2)
+        assert not second()
+        go.set()
+        assert load.run(WITHIN, until=second)
+
+
+def test_a_lost_client_does_not_hold_up_the_others() -> None:
+    numbers = itertools.count()
+
+    def script(connection: ServerConnection) -> None:
+        if next(numbers):
+            connection.send(event(1))
+        else:
+            connection.close(1008, "slow")
+
+    with serving(script) as url, loading(url, 3) as load:
+        assert load.run(WITHIN, until=load.reached("t:1", 1))
+        assert load.report()["errors"] == {"closed 1008 slow": 1}
+
+
 def test_the_command_reports_as_json() -> None:
     with serving(sends(event(1), event(2))) as url:
         ran = CliRunner().invoke(main, [url, "--clients", "2", "--seconds", "2", "--stall", "1@0.1+0.1"])

@@ -28,7 +28,7 @@ async def publish(orders: Orders, texts: Texts, clients: set[WebSocket]) -> None
         for due, burst in order.bursts():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             for _ in range(burst):
-                text = next(texts)
+                text = texts.make(order.key)
                 for client in list(clients):
                     await client.send_text(text)
 
@@ -58,7 +58,7 @@ def application(orders: Orders, texts: Texts) -> FastAPI:
 
 
 if __name__ == "__main__":
-    options = arguments()
+    options = arguments().parse_args()
     uvicorn.run(
         application(Orders(options.orders), Texts(options.size)),
         host="127.0.0.1",

@@ -1,7 +1,8 @@
 """What every peer of the bench obeys and sends, so that all send the same.
 
 Must not know how a peer sends. An order is a datagram on a Unix socket:
-`{"events": N, "burst": B, "every": S}` asks for N events, B of them back to back, every S seconds.
+`{"key": K, "events": N, "burst": B, "every": S}` asks for N events of a topic, B of them back to back,
+every S seconds. A peer has one kind of clients, and sends all of them every event.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _LARGEST = 4096
 
 @attrs.frozen
 class Order:
+    key: str
     events: int
     burst: int
     every: float
@@ -52,17 +54,17 @@ class Texts:
         self._size = size
         self._offsets = itertools.count(1)
 
-    def __next__(self) -> str:
+    def make(self, key: str) -> str:
         head = (
-            f'{{"type":"bench_update","channel":"bench:0","offset":{next(self._offsets)},'
+            f'{{"type":"bench_update","channel":"bench:{key}","offset":{next(self._offsets)},'
             f'"data":{{"sent_ns":{time.monotonic_ns()},"pad":"'
         )
         return f'{head.ljust(self._size - 3, "x")}"}}}}'
 
 
-def arguments() -> argparse.Namespace:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--orders", required=True)
     parser.add_argument("--size", type=int, required=True)
-    return parser.parse_args()
+    return parser

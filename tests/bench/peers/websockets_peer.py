@@ -18,7 +18,7 @@ async def stay(connection: ServerConnection) -> None:
 
 
 async def main() -> None:
-    options = arguments()
+    options = arguments().parse_args()
     orders, texts = Orders(options.orders), Texts(options.size)
     arrived = asyncio.Event()
     asyncio.get_running_loop().add_reader(orders.socket, arrived.set)
@@ -29,7 +29,7 @@ async def main() -> None:
             for due, burst in order.bursts():
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 for _ in range(burst):
-                    broadcast(server.connections, next(texts))
+                    broadcast(server.connections, texts.make(order.key))
 
 
 if __name__ == "__main__":

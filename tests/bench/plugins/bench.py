@@ -1,7 +1,8 @@
 """The channel that `make bench` measures: events of a fixed size, sent when ordered.
 
 Must not know who measures. An order is a datagram on the Unix socket named in its settings:
-`{"events": N, "burst": B, "every": S}` asks for N events, B of them back to back, every S seconds.
+`{"key": K, "events": N, "burst": B, "every": S}` asks for N events of a topic, B of them back to back,
+every S seconds.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 class BenchSettings:
     orders: str
     """Path of the socket."""
+    keys: tuple[str, ...]
+    """Of the topics: one for each kind of clients, so that each kind costs alone."""
     pad: int = 100
     """Length of the filling in each event's data."""
 
 
 async def produce(feed: Feed, settings: BenchSettings) -> None:
-    feed.declare("0")
+    for key in settings.keys:
+        feed.declare(key)
     pad = "x" * settings.pad
     with contextlib.suppress(FileNotFoundError):
         await trio.Path(settings.orders).unlink()  # of a producer that failed
@@ -41,7 +45,7 @@ async def produce(feed: Feed, settings: BenchSettings) -> None:
             for number, first in enumerate(range(0, order["events"], order["burst"])):
                 await trio.sleep_until(start + number * order["every"])
                 for _ in range(min(order["burst"], order["events"] - first)):
-                    await feed.publish({"sent_ns": time.monotonic_ns(), "pad": pad}, key="0")
+                    await feed.publish({"sent_ns": time.monotonic_ns(), "pad": pad}, key=order["key"])
 
 
 @hookimpl

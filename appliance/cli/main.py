@@ -30,7 +30,8 @@ def main() -> None:
             click.echo(f"  {mistake}", err=True)
         sys.exit(2)
     except ApplianceError as error:
-        click.echo(f"appliance: {error}", err=True)
+        for line in str(error).splitlines():
+            click.echo(f"appliance: {line}", err=True)
         sys.exit(1)
 
 

@@ -34,6 +34,7 @@ from appliance.settings.tree import KeySettings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from appliance.core.errors import PluginError
     from appliance.settings.tree import Settings
 
 _log = structlog.get_logger()
@@ -56,33 +57,36 @@ class Request:
     environment: Mapping[str, str]
 
     def load(self) -> Loaded:
-        overrides = self.overrides
-        if self.state_dir is not None:
-            overrides = (*overrides, f"state_dir={self.state_dir}")
-        return load(file=self.file, environment=self.environment, overrides=overrides, listen=self.listen)
+        return load(
+            file=self.file,
+            environment=self.environment,
+            overrides=self.overrides,
+            listen=self.listen,
+            state_dir=self.state_dir,
+        )
 
 
 def check(request: Request) -> Iterator[str]:
     """Check a configuration and its plugins, and say what was found."""
-    loaded = request.load()
-    channels = _channels(loaded)
-    yield from (f"warning: {warning}" for warning in loaded.warnings)
+    configuration = _checked(request.load())
+    yield from (f"warning: {warning}" for warning in configuration.warnings)
     yield f"{request.file}: good"
-    for listen in loaded.settings.listen:
+    for listen in configuration.settings.listen:
         yield f"  listens on {listen.url}, authentication {listen.auth}"
-    for configured in channels:
+    for configured in configuration.channels:
         yield f"  channel {configured.channel.name} ({configured.channel.mode})"
 
 
 def serve(request: Request) -> int:
     """Serve until told to stop; the value is the process's exit status."""
     loaded = request.load()
-    settings = loaded.settings
     # There is none when the process was started with its standard error closed.
     stream = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the process's life
-    log.configure(level=settings.log.level, format=settings.log.format, stream=stream)
-    _warn(loaded)
-    channels = _channels(loaded)
+    # Before plugins are loaded, for they may log.
+    log.configure(level=loaded.draft.log.level, format=loaded.draft.log.format, stream=stream)
+    configuration = _checked(loaded)
+    settings = configuration.settings
+    _warn(configuration.warnings)
     limits.raise_open_files()
     if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
         _log.warning("slow clients may hold more memory: this system cannot bound unsent data")
@@ -92,7 +96,9 @@ def serve(request: Request) -> int:
     pair = _certificate(settings, state, addresses)
     contexts = Contexts(*pair) if pair is not None else None
     sockets = _bind(addresses)
-    served = Appliance(settings, channels, keys=keys.settings, sockets=sockets, contexts=contexts)
+    served = Appliance(
+        settings, configuration.channels, keys=keys.settings, sockets=sockets, contexts=contexts
+    )
     hello = greeting.Greeting(
         addresses=tuple(bound.address for bound in sockets),
         key=keys.made,
@@ -105,8 +111,27 @@ def serve(request: Request) -> int:
     return trio.run(running.run)
 
 
-def _warn(loaded: Loaded) -> None:
-    for warning in loaded.warnings:
+@attrs.frozen
+class _Configuration:
+    """A configuration without a mistake: the settings, the channels, and what should be said of them."""
+
+    settings: Settings
+    channels: tuple[Configured, ...]
+    warnings: tuple[str, ...]
+
+
+def _checked(loaded: Loaded) -> _Configuration:
+    """Load the plugins too; raises with all that is wrong, be it in the configuration or in plugins."""
+    folders = [files.builtin_folder(), *(Path(folder) for folder in loaded.draft.plugins_dir)]
+    faults: list[PluginError] = []
+    warnings = list(loaded.warnings)
+    plugins = catalogue.collect(folders, blame=faults.append)
+    channels = configure(plugins, loaded, faults=faults, warn=warnings.append)
+    return _Configuration(loaded.settings, channels, tuple(warnings))
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
         _log.warning("configuration", warning=warning)
 
 
@@ -124,7 +149,7 @@ def _keys(settings: Settings, state: State) -> _Keys:
     if settings.auth.keys or all(listen.auth == "none" for listen in settings.listen):
         return _Keys(settings.auth.keys)
     key, _ = state.secret(KEY_FILE, make_key)
-    own = KeySettings(name=KEY_NAME, key=Secret(key))
+    own = KeySettings(name=KEY_NAME, key=Secret(key), publish=("*",))
     return _Keys((own,), key, state.folder / KEY_FILE)
 
 
@@ -159,11 +184,6 @@ def _bind(addresses: Iterable[Address]) -> tuple[Bound, ...]:
             bound.sock.close()
         raise
     return tuple(opened)
-
-
-def _channels(loaded: Loaded) -> tuple[Configured, ...]:
-    folders = [files.builtin_folder(), *(Path(folder) for folder in loaded.settings.plugins_dir)]
-    return configure(catalogue.collect(folders), loaded)
 
 
 @attrs.define
@@ -214,9 +234,8 @@ class _Running:
     def _reload(self) -> None:
         """Take over what can change; a configuration with mistakes is refused whole."""
         try:
-            loaded = self.request.load()
-            _channels(loaded)  # what would stop a start, a plugin's own settings too, stops this
-            merged = reload.merged(self.settings, loaded.settings)
+            told = _checked(self.request.load())
+            merged = reload.merged(self.settings, told.settings)
             keys = _keys(merged, self.state)
             self.served.reload(merged, keys.settings)
         except ApplianceError as error:
@@ -225,8 +244,8 @@ class _Running:
         except Exception:  # noqa: BLE001 - a mistake that nobody foresaw would stop a start, but not this
             _log.exception("configuration refused, the one before stays")
             return
-        _warn(loaded)
-        changes = reload.changes(self.settings, loaded.settings)
+        _warn(told.warnings)
+        changes = reload.changes(self.settings, told.settings)
         self.settings = merged
         log.set_level(merged.log.level)
         _log.info("configuration reloaded", changed=[change.path for change in changes if change.reloads])

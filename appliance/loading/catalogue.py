@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import reprlib
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from appliance.core.errors import PluginError
 from appliance.loading import files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -36,19 +38,39 @@ class Catalogue:
     source_files: dict[str, Path] = attrs.field(factory=dict)
 
 
-def collect(folders: Iterable[Path]) -> Catalogue:
-    """Load every plugin of the folders; a `PluginError` names the first file that cannot be used."""
+def _raised(error: PluginError) -> None:
+    raise error
+
+
+def collect(folders: Iterable[Path], *, blame: Callable[[PluginError], object] = _raised) -> Catalogue:
+    """Load every plugin of the folders. What cannot be used is left out and told to `blame`, which raises it
+    unless the caller has something to say beside.
+    """
     catalogue = Catalogue()
     for folder in folders:
-        for file in files.plugin_files(folder):
-            hook = _register(files.load(file), file).hook
-            for channel in _returned(hook.register_channels, Channel, file):
-                _check(channel, file)
-                _claim(catalogue.channels, channel.name, channel, file, catalogue.channel_files)
-            for source in _returned(hook.register_sources, Source, file):
-                _check_settings(source.Settings, f"source {source.kind!r}", file)
-                _claim(catalogue.sources, source.kind, source, file, catalogue.source_files)
+        with _blamed(blame):
+            for file in files.plugin_files(folder):
+                with _blamed(blame):
+                    _add(catalogue, file)
     return catalogue
+
+
+@contextlib.contextmanager
+def _blamed(blame: Callable[[PluginError], object]) -> Iterator[None]:
+    try:
+        yield
+    except PluginError as error:
+        blame(error)
+
+
+def _add(catalogue: Catalogue, file: Path) -> None:
+    hook = _register(files.load(file), file).hook
+    for channel in _returned(hook.register_channels, Channel, file):
+        _check(channel, file)
+        _claim(catalogue.channels, channel.name, channel, file, catalogue.channel_files)
+    for source in _returned(hook.register_sources, Source, file):
+        _check_settings(source.Settings, f"source {source.kind!r}", file)
+        _claim(catalogue.sources, source.kind, source, file, catalogue.source_files)
 
 
 def _register(module: ModuleType, file: Path) -> pluggy.PluginManager:

@@ -47,16 +47,29 @@ def setting(
     *validators: Callable[[Any, attrs.Attribute[Any], Any], object],
     reloads: bool = False,
     rest: bool = False,
+    but: str | None = None,
 ) -> Any:  # noqa: ANN401 - as attrs.field
     """An attribute of the tree. A class or `dict` as default makes a new one for each instance;
     `reloads` lets SIGHUP change it; `rest` collects the keys of a table that no other attribute names.
     What `rest` collects stays out of the repr: a plugin's secrets are not known as such yet.
+    `but` is a word that may stand instead of a value for which the validators hold.
     """
-    optional = [attrs.validators.optional(v) if default is None else v for v in validators]
+    hold = validators if but is None else [_unless(but, validator) for validator in validators]
+    optional = [attrs.validators.optional(v) if default is None else v for v in hold]
     metadata = {_MARK: Mark(doc=doc, reloads=reloads, rest=rest, validators=validators)}
     if isinstance(default, type):
         return attrs.field(factory=default, validator=optional, metadata=metadata, repr=not rest)
     return attrs.field(default=default, validator=optional, metadata=metadata, repr=not rest)
+
+
+def _unless(
+    word: str, validator: Callable[[Any, attrs.Attribute[Any], Any], object]
+) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def validate(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401 - a validator of attrs
+        if value != word:
+            validator(instance, attribute, value)
+
+    return validate
 
 
 def mark(attribute: attrs.Attribute[Any]) -> Mark:

@@ -53,7 +53,10 @@ class Places:
 
 
 def in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
-    return tuple(sorted(mistakes, key=lambda m: (m.line is None, m.line or 0, m.origin, m.path)))
+    """Each mistake once: those of the file in its order, then those that come from elsewhere."""
+    return tuple(
+        sorted(dict.fromkeys(mistakes), key=lambda m: (m.line is None, m.line or 0, m.origin, m.path))
+    )
 
 
 def key_lines(text: str) -> dict[str, int]:

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 
 class Wrong(Exception):  # noqa: N818 - it is no error of the program, but a finding in what somebody wrote
-    """What is wrong with a value and with all that lies in it: steps below it, and the problem there."""
+    """What is wrong with a value and with all that lies in it: steps below it, and the problem there.
 
-    def __init__(self, *problems: tuple[tuple[Step, ...], str]) -> None:
+    `right` is what a table comes to without that, where it comes to anything.
+    """
+
+    def __init__(self, *problems: tuple[tuple[Step, ...], str], right: Any = None) -> None:  # noqa: ANN401 - of the type that was read
         super().__init__(*problems)
         self.problems = tuple(dict.fromkeys(problems))
+        self.right = right
 
 
 def unexpected(value: Any, kind: Any) -> Wrong:  # noqa: ANN401 - any TOML value and annotation
@@ -54,6 +58,8 @@ def _text(value: Any, kind: Any) -> Any:  # noqa: ANN401 - a hook of cattrs
         return _member(value, kind)
     if not isinstance(value, str):
         raise unexpected(value, kind)
+    if unfit := words.control_character(value):
+        raise Wrong(((), unfit))
     return kind(value)
 
 

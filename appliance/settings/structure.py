@@ -54,7 +54,7 @@ def fill(
 
 
 def read(cls: type[T], table: Mapping[str, Any], *, warn: Callable[[str], object] | None = None) -> T:
-    """As `fill`, but raises Wrong with the problems, whose places the caller knows."""
+    """As `fill`, but raises Wrong with the problems, whose places the caller knows, and with what is right."""
     converter = Converter()
     scalars.register(converter)
     reader = _Reader(converter, warn or (lambda _: None))
@@ -101,14 +101,21 @@ class _Reader:
         else:
             kinds = (schema.shape(kind).inner,) * len(value)
         build = origin if origin in (list, set, frozenset) else tuple
-        return build(self._all(zip(range(len(value)), value, kinds, strict=True)).values())
+        values, problems = self._each(zip(range(len(value)), value, kinds, strict=True))
+        if problems:
+            # The places of the other items would mean something else without the wrong one.
+            raise Wrong(*problems)
+        return build(values.values())
 
     def names(self, value: Any, kind: Any) -> Any:  # noqa: ANN401 - a hook of cattrs
         value = spelled(value)
         if not isinstance(value, Mapping):
             raise unexpected(value, kind)
         inner = schema.shape(kind).inner
-        return self._all((name, item, inner) for name, item in value.items())
+        values, problems = self._each((name, item, inner) for name, item in value.items())
+        if problems:
+            raise Wrong(*problems, right=values)
+        return values
 
     def table(self, value: Any, cls: Any) -> Any:  # noqa: ANN401 - a hook of cattrs
         value = spelled(value)
@@ -127,16 +134,20 @@ class _Reader:
             if attribute.default is attrs.NOTHING and key not in given:
                 problems.append(((key,), f"is required: {words.kind_text(attribute.type)}"))
         values: dict[str, Any] = {rest.alias or rest.name: others} if rest else {}
+        right = dict(values)
         for key, attribute in attributes.items():
             if key not in table:
                 continue
             try:
-                values[key] = self.converter.structure(table[key], attribute.type or Any)
+                right[key] = values[key] = self.converter.structure(table[key], attribute.type or Any)
             except Wrong as wrong:
                 problems += _below(key, wrong)
-        problems += _refusals(cls, values, table)
-        if problems:
-            raise Wrong(*problems)
+                if wrong.right is not None:
+                    right[key] = wrong.right
+        refusals = _refusals(cls, values, table)
+        if problems or refusals:
+            problems += [((key,), refusal) for key, refusal in refusals.items()]
+            raise Wrong(*problems, right=_right(cls, {k: v for k, v in right.items() if k not in refusals}))
         return _made(cls, values)
 
     def _with_secrets(self, value: Mapping[str, Any], cls: Any) -> tuple[dict[str, Any], list[Problem]]:  # noqa: ANN401 - an attrs class
@@ -157,14 +168,18 @@ class _Reader:
         return table, problems
 
     def _secret(self, path: Any) -> Secret:  # noqa: ANN401 - any TOML value
-        if isinstance(path, str):
-            found = read_secret(Path(path))
-            if found.warning:
-                self.warn(found.warning)
-            return found.secret
-        raise ValueError(words.unexpected(path, str))
+        if not isinstance(path, str):
+            raise ValueError(words.unexpected(path, str))  # noqa: TRY004 - a mistake of who wrote the file
+        if unfit := words.control_character(path):
+            raise ValueError(unfit)
+        found = read_secret(Path(path))
+        if found.warning:
+            self.warn(found.warning)
+        if unfit := words.control_character(found.secret):
+            raise ValueError(f"what {path} holds does not serve: {unfit}")
+        return found.secret
 
-    def _all(self, readings: Iterable[tuple[Step, Any, Any]]) -> dict[Any, Any]:
+    def _each(self, readings: Iterable[tuple[Step, Any, Any]]) -> tuple[dict[Any, Any], list[Problem]]:
         """Read (step, value, kind) one by one, so that one that is wrong hides no other."""
         values: dict[Any, Any] = {}
         problems: list[Problem] = []
@@ -173,16 +188,16 @@ class _Reader:
                 values[step] = self.converter.structure(value, kind)
             except Wrong as wrong:
                 problems += _below(step, wrong)
-        if problems:
-            raise Wrong(*problems)
-        return values
+                if wrong.right is not None:
+                    values[step] = wrong.right
+        return values, problems
 
 
 def _below(step: Step, wrong: Wrong) -> list[Problem]:
     return [((step, *steps), problem) for steps, problem in wrong.problems]
 
 
-def _refusals(cls: Any, values: Mapping[str, Any], table: Mapping[str, Any]) -> list[Problem]:  # noqa: ANN401 - an attrs class
+def _refusals(cls: Any, values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, str]:  # noqa: ANN401 - an attrs class
     """What the validators say, each by itself: attrs alone would stop at the first."""
     attributes = schema.attributes(cls)
     instance = SimpleNamespace()
@@ -191,7 +206,7 @@ def _refusals(cls: Any, values: Mapping[str, Any], table: Mapping[str, Any]) -> 
             setattr(instance, attribute.name, values[key])
         elif key not in table and not _is_made(attribute.default):
             setattr(instance, attribute.name, attribute.default)
-    problems: list[Problem] = []
+    refusals: dict[str, str] = {}
     for key, attribute in attributes.items():
         if key not in values or not attribute.validator or attribute.converter is not None:
             continue
@@ -202,8 +217,8 @@ def _refusals(cls: Any, values: Mapping[str, Any], table: Mapping[str, Any]) -> 
             continue
         except Exception as error:  # noqa: BLE001 - a plugin's validator may raise anything
             refusal = words.refusal(error, spelled(table[key]), attribute.type)
-            problems.append(((key,), _without_secrets(refusal, (values[key],))))
-    return problems
+            refusals[key] = _without_secrets(refusal, (values[key],))
+    return refusals
 
 
 def _is_made(default: object) -> bool:
@@ -217,6 +232,14 @@ def _made(cls: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an attr
     except Exception as error:  # noqa: BLE001 - a plugin's class may raise anything
         refusal = words.refusal(error, dict(values), cls)
         raise Wrong(((), _without_secrets(refusal, values.values()))) from None
+
+
+def _right(cls: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an attrs class
+    """An instance of what is right in a table; None where the class needs more."""
+    try:
+        return cls(**values)
+    except Exception:  # noqa: BLE001 - what is missing or refused here is told already
+        return None
 
 
 def _without_secrets(text: str, values: Iterable[Any]) -> str:

@@ -38,6 +38,8 @@ _KINDS: MappingProxyType[Any, str] = MappingProxyType(
 _COMPARISONS = MappingProxyType({">=": "at least", ">": "more than", "<=": "at most", "<": "less than"})
 _NUMBER = re.compile(r"'\w+' must be (>=|>|<=|<) (-?[\d.]+(?:e[+-]?\d+)?): .*", re.DOTALL)
 _LENGTH = re.compile(r"Length of '\w+' must be (>=|<=) (\d+): (\d+)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""What no text is meant to hold: a path with one cannot be opened. Line breaks and tabs are text."""
 _PATTERN = re.compile(r"'\w+' must match regex (.+) \(.* doesn't\)", re.DOTALL)
 _CHOICE = re.compile(r"'\w+' must be in (.+) \(got .*\)", re.DOTALL)
 _QUOTED = 60
@@ -50,7 +52,8 @@ def kind_text(kind: Any) -> str:  # noqa: ANN401 - any annotation
         kinds = [kind_text(member) for member in schema.members(kind)]
         return " or ".join(dict.fromkeys(kinds))
     if options := choices(kind):
-        return "one of " + ", ".join(written(option) for option in options)
+        listed = ", ".join(written(option) for option in options)
+        return f"one of {listed}" if len(options) > 1 else listed
     form = schema.shape(kind)
     match form.form:
         case "table" | "names":
@@ -111,6 +114,17 @@ def quoted(value: Any) -> str:  # noqa: ANN401 - any TOML value
 
 def unexpected(value: Any, kind: Any) -> str:  # noqa: ANN401 - any TOML value and annotation
     return f"expected {kind_text(kind)}, found {found_text(value, kind)}"
+
+
+def control_character(text: str) -> str:
+    """That a control character stands in the text and where, without the text; empty when there is none."""
+    found = _CONTROL.search(text)
+    if not found:
+        return ""
+    return (
+        "expected text without control characters, "
+        f"found U+{ord(found[0]):04X} as character {found.start() + 1} of it"
+    )
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import appliance
 from appliance.cli.main import cli
 
+CONTROLS = "expected text without control characters, found"
 ROOT = Path(appliance.__file__).parent.parent
 
 
@@ -122,6 +123,7 @@ def test_check_tells_what_a_good_file_means(file: Path) -> None:
     assert done.output.splitlines() == [
         f"{file}: good",
         "  listens on tcp://127.0.0.1:0, authentication none",
+        "  channel alerts (log)",
         "  channel portfolio (state)",
         "  channel predictions (state)",
         "  channel price (state)",
@@ -150,6 +152,39 @@ def test_mistakes_in_the_settings_of_plugins_are_told_alike(file: Path) -> None:
     assert done.errors.splitlines() == [
         "appliance: the configuration has a mistake",
         f"  {file}:2: channels.signals.high: must be at most 1, not 2",
+    ]
+
+
+@pytest.mark.parametrize("command", [("check",), ("serve", "--config")])
+def test_what_is_wrong_in_the_file_and_in_plugins_is_told_in_one_go(
+    tmp_path: Path, file: Path, command: tuple[str, ...]
+) -> None:
+    plugin = tmp_path / "broken.py"
+    plugin.write_text("import nothing_of_this_name\n")
+    file.write_text(
+        f'plugins_dir = ["{tmp_path}"]\n[channels.signals]\nhigh = 2\n[limits]\nsessions = 0\n'
+        '[channels.of_the_broken_one]\n[tls]\ncertificate = "/a\\u0000b"\nkey = "key.pem"\n'
+    )
+    done = run(*command, file)
+    assert (done.status, done.output) == (2, "")
+    assert done.errors.splitlines() == [
+        "appliance: the configuration has 4 mistakes",
+        f"  {file}:3: channels.signals.high: must be at most 1, not 2",
+        f"  {file}:5: limits.sessions: must be at least 1, not 0",
+        f"  {file}:8: tls.certificate: {CONTROLS} U+0000 as character 3 of it",
+        f"  {plugin}:1: ModuleNotFoundError: No module named 'nothing_of_this_name'",
+    ]
+
+
+def test_all_plugins_that_do_not_load_are_told(tmp_path: Path, file: Path) -> None:
+    for name in ("first.py", "second.py"):
+        (tmp_path / name).write_text("1 / 0\n")
+    file.write_text(f'plugins_dir = ["{tmp_path}"]\n')
+    done = run("check", file)
+    assert (done.status, done.output) == (1, "")
+    assert done.errors.splitlines() == [
+        f"appliance: {tmp_path / name}:1: ZeroDivisionError: division by zero"
+        for name in ("first.py", "second.py")
     ]
 
 

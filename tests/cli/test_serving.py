@@ -218,6 +218,12 @@ def test_a_file_with_mistakes_is_refused_whole(tmp_path: Path) -> None:
             running.send(signal.SIGHUP)
             line = running.wait_for("configuration refused, the one before stays")
             assert line["mistakes"] == [mistake]
+        write(tmp_path, f"{OPEN}[channels.signals]\nhigh = 2\n[limits]\ntopics = 0\n")
+        running.send(signal.SIGHUP)
+        assert running.wait_for("configuration refused, the one before stays")["mistakes"] == [
+            f"{file}:5: channels.signals.high: must be at most 1, not 2",
+            f"{file}:7: limits.topics: must be at least 1, not 0",
+        ]
         write(tmp_path, f"{OPEN}[limits]\nsessions = 6\n")
         running.send(signal.SIGHUP)
         assert running.wait_for("configuration reloaded")["changed"] == ["limits.sessions"]
@@ -259,6 +265,22 @@ def test_check_gives_warnings_too(tmp_path: Path) -> None:
     asked = request(tmp_path, f'[[auth.keys]]\nname = "alice"\nkey_file = "{key_file}"\n')
     first, *_ = check(asked)
     assert first.startswith(f"warning: {key_file}")
+
+
+def test_check_gives_the_warnings_of_plugins_settings(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("hunter2")
+    password.chmod(0o644)
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "vault.py").write_text(
+        "import attrs\nfrom appliance.api import Channel, Mode, hookimpl\n"
+        "from appliance.settings.fields import Secret\n\n\n@attrs.frozen\nclass Settings:\n"
+        "    password: Secret\n\n\n@hookimpl\ndef register_channels():\n"
+        '    return [Channel(name="vault", mode=Mode.LOG, message="v", source="simulated", Settings=Settings)]\n'
+    )
+    text = f'plugins_dir = ["{tmp_path}/plugins"]\n[channels.vault]\npassword_file = "{password}"\n'
+    first, *_ = check(request(tmp_path, text))
+    assert first.startswith(f"warning: {password}")
 
 
 def test_check_finds_what_a_start_would(tmp_path: Path) -> None:

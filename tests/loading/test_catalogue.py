@@ -91,7 +91,7 @@ def test_what_the_files_of_all_folders_register_is_there(tmp_path: Path) -> None
     file = write(tmp_path / "mine", "good.py", GOOD)
     catalogue = collect([builtin_folder(), tmp_path / "mine"])
     assert {"price", "signals", "fees", "tides"} < catalogue.channels.keys()
-    assert catalogue.sources.keys() == {"simulated", "tides", "fees"}
+    assert {"simulated", "tides", "fees"} <= catalogue.sources.keys()
     assert catalogue.channels["tides"].mode is Mode.LOG
     assert catalogue.channel_files["fees"] == catalogue.source_files["fees"] == file
     assert catalogue.channel_files["price"] == builtin_folder() / "price.py"
@@ -195,6 +195,21 @@ def test_a_channel_that_cannot_be_is_refused(tmp_path: Path, fields: str, words:
 def test_settings_of_a_source_are_an_attrs_class_too(tmp_path: Path) -> None:
     write(tmp_path, "plugin.py", SOURCE)
     assert "Settings of source 'tides' is no attrs class: decorate it with attrs.frozen" in refused(tmp_path)
+
+
+def test_who_asks_for_them_is_told_all_faults_and_has_the_rest(tmp_path: Path) -> None:
+    broken = write(tmp_path / "mine", "broken.py", "import nothing_of_this_name")
+    write(tmp_path / "mine", "good.py", GOOD)
+    wrong = write(tmp_path / "mine", "wrong.py", SOURCE)
+    faults: list[PluginError] = []
+    folders = [tmp_path / "nowhere", tmp_path / "mine", builtin_folder()]
+    catalogue = collect(folders, blame=faults.append)
+    assert {"price", "fees", "tides"} < catalogue.channels.keys()
+    assert [str(fault).partition(" ")[0].rstrip(":") for fault in faults] == [
+        str(tmp_path / "nowhere"),
+        f"{broken}:1",
+        str(wrong),
+    ]
 
 
 def test_a_name_that_is_taken_is_told_with_the_owner(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ class Sample:
     count: int | None = setting(None, "How many", ge(1), reloads=True)
     options: dict[str, Any] = setting(dict, "All else", rest=True)
     plain: int = 0
+    age: float | str | None = setting(None, "How old", ge(1), but="none")
 
 
 def test_a_secret_is_text_that_does_not_show() -> None:
@@ -25,7 +26,7 @@ def test_a_secret_is_text_that_does_not_show() -> None:
 
 
 def test_the_declaration_can_be_asked_for() -> None:
-    count, options, plain = attrs.fields(Sample)
+    count, options, plain, _ = attrs.fields(Sample)
     assert mark(count).doc == "How many"
     assert mark(count).reloads
     assert mark(options).rest
@@ -36,6 +37,15 @@ def test_a_bound_does_not_hold_for_what_is_not_set() -> None:
     assert Sample().count is None
     with pytest.raises(ValueError, match="must be >= 1"):
         Sample(count=0)
+
+
+def test_a_word_may_stand_where_a_bound_holds() -> None:
+    assert Sample(age="none").age == "none"
+    with pytest.raises(ValueError, match="must be >= 1"):
+        Sample(age=0.5)
+    with pytest.raises(TypeError):
+        Sample(age="never")
+    assert mark(attrs.fields(Sample).age).validators == (ge(1),)
 
 
 def test_each_instance_has_its_own_table() -> None:

@@ -227,3 +227,8 @@ def test_a_mistake_has_the_nearest_place() -> None:
 def test_mistakes_stand_in_the_order_of_the_file() -> None:
     mistakes = [Mistake("c", "x", "ENV"), Mistake("b", "x", "f", 9), Mistake("a", "x", "f", 10)]
     assert [mistake.path for mistake in in_order(mistakes)] == ["b", "a", "c"]
+
+
+def test_a_mistake_is_told_once() -> None:
+    mistake, other = Mistake("b", "is wrong", "a.toml", 9), Mistake("b", "is odd", "a.toml", 9)
+    assert in_order([mistake, other, mistake]) == (mistake, other)

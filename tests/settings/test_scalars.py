@@ -98,6 +98,10 @@ def test_taken(value: Any, kind: Any, result: object) -> None:
         (True, Level),
         (True, Literal[1]),
         ({}, Path),
+        ("/a\0b", str),
+        ("/a\0b", Path),
+        ("/a\0b", Secret),
+        (Bare("/a\x7fb"), str),
     ],
 )
 def test_refused(value: Any, kind: Any) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from appliance.core.errors import PluginError, SettingsError
 from appliance.settings.fields import Bytes, Seconds, Secret
 from appliance.settings.literals import Bare
-from appliance.settings.structure import fill
+from appliance.settings.scalars import Wrong
+from appliance.settings.structure import fill, read
 from appliance.settings.tree import ChannelSettings, Settings
 
 
@@ -158,6 +159,34 @@ def test_all_mistakes_of_all_levels_are_told_with_their_places() -> None:
     ]
 
 
+def test_what_is_right_is_there_beside_what_is_wrong() -> None:
+    table = {
+        "host": "db",
+        "port": 0,
+        "pool": {"size": 0, "wait": "1m"},
+        "replicas": [{"size": 3}, 5],
+        "names": {"a": 1, "b": "2"},
+        "by_name": {"main": {"size": 9, "sizes": 1}, "other": 5},
+        "mode": "fast",
+    }
+    with pytest.raises(Wrong) as caught:
+        read(Plugin, table)
+    assert caught.value.right == Plugin(
+        host="db",
+        pool=Pool(wait=Seconds(60.0)),
+        names={"a": 1},
+        by_name={"main": Pool(size=9)},
+        mode="fast",
+    )
+
+
+def test_nothing_is_right_of_a_class_that_needs_what_is_wrong() -> None:
+    for table in ({"host": 5}, {}):
+        with pytest.raises(Wrong) as caught:
+            read(Plugin, table)
+        assert caught.value.right is None
+
+
 def test_a_validator_that_looks_at_other_settings_sees_them() -> None:
     assert mistakes(Plugin, {"host": "db", "least": 5, "most": 4}) == [
         "most: must not be below `least`, which is 5"
@@ -200,6 +229,15 @@ def test_a_secret_file_that_does_not_serve_is_a_mistake(tmp_path: Path) -> None:
         "password_file: stands beside `password`; give only one of the two"
     ]
     assert "password_file" in mistakes(Plugin, {"host": "db", "pasword_file": "x"})[0]
+    assert mistakes(Plugin, {"host": "db", "password_file": "/a\0b"}) == [
+        "password_file: expected text without control characters, found U+0000 as character 3 of it"
+    ]
+    binary = tmp_path / "binary"
+    binary.write_text("hunter\0", encoding="utf-8")
+    (told,) = mistakes(Plugin, {"host": "db", "password_file": str(binary)})
+    assert told.startswith(
+        f"password_file: what {binary} holds does not serve: expected text without control"
+    )
 
 
 def test_a_secret_from_the_environment_takes_the_place_of_either(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class Colour(enum.Enum):
         (Seconds, 'a time such as "30s"'),
         (Secret | None, "text"),
         (Literal["a", 1], 'one of "a", 1'),
+        (Seconds | Literal["none"] | None, 'a time such as "30s" or "none"'),
         (Colour, 'one of "red", "blue"'),
         (int | str, "a whole number or text"),
         (tuple[bool, ...], "a list, each item true or false"),
@@ -110,6 +111,24 @@ def test_other_refusals_are_taken_as_they_are() -> None:
 )
 def test_bounds_of_attrs_are_worded(validator: Callable[..., object], kind: Any, text: str) -> None:
     assert words.bound_text(validator, kind) == text
+
+
+@pytest.mark.parametrize("text", ["", "plain", "two\nlines\r\n\tand a tab", "caf\xe9 \u20ac \U0001f600"])
+def test_line_breaks_tabs_and_all_that_shows_are_text(text: str) -> None:
+    assert words.control_character(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("\0", "U+0000 as character 1 of it"),
+        ("hunter2\x1b[2J", "U+001B as character 8 of it"),
+        ("a\x7f\0", "U+007F as character 2 of it"),
+        ("\x9b", "U+009B as character 1 of it"),
+    ],
+)
+def test_a_control_character_is_placed_and_the_text_not_shown(text: str, place: str) -> None:
+    assert words.control_character(text) == f"expected text without control characters, found {place}"
 
 
 def test_an_unknown_key_is_told_the_nearest_and_the_few_there_are() -> None:

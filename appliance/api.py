@@ -8,7 +8,7 @@ channels and sources. The built-in ones in `plugins/` are written exactly like t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 import pluggy
@@ -19,7 +19,18 @@ from appliance.core.events import Event, Mode
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
-__all__ = ["Channel", "Event", "Feed", "History", "Mode", "NoSettings", "Rows", "Source", "hookimpl"]
+__all__ = [
+    "Answering",
+    "Channel",
+    "Event",
+    "Feed",
+    "History",
+    "Mode",
+    "NoSettings",
+    "Rows",
+    "Source",
+    "hookimpl",
+]
 
 hookimpl = pluggy.HookimplMarker("appliance")
 
@@ -75,6 +86,8 @@ class Channel:
     `topics` are keys that exist before any event; one that ends in `*` stands for all with that beginning.
     `open` channels have any topic that somebody asks for. `message` is the type of the own protocol's messages.
     The rows come from `produce`, or from the source named `source` (which the configuration can change).
+    `answer` takes a key and the channel's settings and gives the data of an event made now, for a client that asks for
+    one; nothing where it cannot be made for that key. Without it, the source is asked, if it is `Answering`.
     `schema` is a class (a msgspec Struct, attrs class or TypedDict) that the data of each event must fit.
     """
 
@@ -83,6 +96,7 @@ class Channel:
     message: str = attrs.field(validator=instance_of(str))
     source: str | None = None
     produce: Callable[[Feed, Any], Awaitable[None]] | None = None
+    answer: Callable[[str, Any], Awaitable[Mapping[str, Any] | None]] | None = None
     Settings: type = NoSettings
     route: Callable[[Event, Any], Iterable[str]] = by_key
     topics: tuple[str, ...] = attrs.field(
@@ -100,10 +114,22 @@ class Rows(Protocol):
         """Publish the rows of `feed.channel` until cancelled."""
 
 
+@runtime_checkable
+class Answering(Rows, Protocol):
+    """An opened source that can also make an event now, for a client that asks for one."""
+
+    async def answer(self, channel: str, key: str, settings: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - the channel's own Settings
+        """The data of an event of that channel made now; nothing where it cannot be made for that key."""
+
+
 @attrs.frozen(kw_only=True)
 class Source:
-    """Where rows come from. `open` builds from the source's own settings, without side effects."""
+    """Where rows come from. `open` builds from the source's own settings, without side effects.
+
+    `topics_on_demand`: clients may read a topic of its channels before its first row, for nobody can know the keys.
+    """
 
     kind: str
     open: Callable[[Any], Rows]
     Settings: type = NoSettings
+    topics_on_demand: bool = False

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from appliance import api
-from appliance.api import Channel, Event, History, Mode, NoSettings, Source
+from appliance.api import Answering, Channel, Event, Feed, History, Mode, NoSettings, Source
 
 
 def channel(**fields: Any) -> Channel:
@@ -19,7 +19,7 @@ def test_an_event_belongs_to_the_topic_of_its_key() -> None:
 
 def test_a_channel_needs_no_more_than_a_name_a_mode_and_a_message() -> None:
     fees = channel()
-    assert (fees.topics, fees.open, fees.schema) == ((), False, None)
+    assert (fees.topics, fees.open, fees.schema, fees.answer) == ((), False, None, None)
     assert fees.Settings is NoSettings
     assert fees.history == History(count=1_000, age=3_600, bytes=1_048_576)
 
@@ -47,6 +47,24 @@ def test_what_is_declared_does_not_change(made: Any) -> None:
     name = next(iter(attrs.fields_dict(type(made))), "anything")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(made, name, None)
+
+
+def test_topics_of_a_source_are_read_before_their_first_row_only_where_it_says_so() -> None:
+    assert not Source(kind="walk", open=lambda _: Silent()).topics_on_demand
+    assert Source(kind="publish", open=lambda _: Silent(), topics_on_demand=True).topics_on_demand
+
+
+class Silent:
+    async def produce(self, feed: Feed, settings: Any) -> None: ...
+
+
+class Oracle(Silent):
+    async def answer(self, channel: str, key: str, settings: Any) -> dict[str, Any] | None: ...
+
+
+def test_a_source_that_can_be_asked_is_known_by_what_it_has() -> None:
+    assert isinstance(Oracle(), Answering)
+    assert not isinstance(Silent(), Answering)
 
 
 def test_all_that_it_offers_is_there() -> None:

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from appliance import hookspecs
-from appliance.api import Channel, Feed, Source
+from appliance.api import Answering, Channel, Feed, Source
 from appliance.loading.catalogue import collect
 from appliance.loading.configured import configure
 from appliance.loading.files import builtin_folder
@@ -82,6 +82,19 @@ def test_the_source_is_that_of_the_channel_which_names_it(example: Path) -> None
     assert type(channels["trades"].rows).__name__ == "Simulated"
 
 
+def test_the_channel_of_applications_has_no_rows_of_its_own(example: Path) -> None:
+    assert type(configured(example, "alerts.toml")["alerts"].rows).__name__ == "Published"
+
+
+async def test_the_source_makes_what_is_asked_for(example: Path) -> None:
+    rows = configured(example, "dice.toml")["predictions"].rows
+    assert isinstance(rows, Answering)
+    made = await rows.answer("predictions", "ETH", None)
+    assert made is not None
+    assert made["symbol"] == "ETH"
+    assert await rows.answer("price", "ETH", None) is None
+
+
 def test_the_tests_of_the_page_pass(example: Path, root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
@@ -93,7 +106,7 @@ def test_the_tests_of_the_page_pass(example: Path, root: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
 
 
 def test_every_hook_is_described(page: str) -> None:

@@ -54,12 +54,14 @@ class Reading(NamedTuple):
     """What the model sees in a symbol.
 
     `fast` and `slow` are its distances from its averages of a minute and of a quarter of an hour, in
-    volatilities; `distance` is the first as a logarithmic return. One forecast for each horizon.
+    volatilities; `distance` is the first as a logarithmic return. `volatility` is that of a second.
+    One forecast for each horizon.
     """
 
     fast: float
     slow: float
     distance: float
+    volatility: float
     forecasts: tuple[Forecast, ...]
 
 
@@ -171,9 +173,16 @@ class Model:
             self._close_bar(self._bar)
             self._bar = 0.0
 
-    def readings(self) -> list[Reading]:
-        """What is expected of each symbol now."""
-        distances = [symbol.distances() for symbol in self._symbols]
+    def readings(self, later: float = 0.0) -> list[Reading]:
+        """What is expected of each symbol, so many seconds after the last prices, which have stood still since.
+
+        An average comes nearer to a price that stands still. Nothing of it is remembered: `observe` alone teaches.
+        """
+        fast_keep, slow_keep = math.exp(-later / _FAST), math.exp(-later / _SLOW)
+        distances = [
+            (fast * fast_keep, slow * slow_keep)
+            for fast, slow in (symbol.distances() for symbol in self._symbols)
+        ]
         found = []
         for symbol, (fast, slow), features in zip(
             self._symbols, distances, self._features(distances), strict=True
@@ -182,7 +191,8 @@ class Model:
                 Forecast(expected * symbol.volatility * root, _confidence(expected, error))
                 for expected, root, error in zip(self._expect(features), _ROOTS, symbol.errors, strict=True)
             )
-            found.append(Reading(fast, slow, symbol.log_price - symbol.fast, forecasts))
+            distance = fast_keep * (symbol.log_price - symbol.fast)
+            found.append(Reading(fast, slow, distance, symbol.volatility, forecasts))
         return found
 
     def _features(self, distances: Sequence[tuple[float, float]]) -> list[_Features]:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 STAKE = 2_000.0
 """Dollars that a signal proposes to trade."""
 
-_SEVERITIES = ("low", "medium", "high", "critical")
+SEVERITIES = ("low", "medium", "high", "critical")
+"""From the mildest to the worst."""
+
 _FAST = 30.0  # seconds over which current volume is averaged
 _USUAL = 3_600.0  # seconds over which usual volume is averaged
 _PAUSE = 30.0  # least seconds between two signals of a type for a symbol
@@ -39,21 +41,21 @@ class Direction(enum.StrEnum):
 
 
 @attrs.frozen
-class _Rule:
-    """From which strength there is a signal, and from which it is medium, high and critical."""
+class Rule:
+    """From which strength there is something to tell, and from which it is medium, high and critical."""
 
     least: float
     bounds: tuple[float, float, float]
 
     def severity(self, strength: float) -> str:
-        return _SEVERITIES[bisect.bisect_right(self.bounds, strength)]
+        return SEVERITIES[bisect.bisect_right(self.bounds, strength)]
 
 
 _RULES = {
-    "price_anomaly": _Rule(2.2, (3.0, 4.0, 6.0)),
-    "volume_spike": _Rule(2.0, (2.8, 4.0, 6.0)),
-    "momentum": _Rule(0.55, (0.60, 0.70, 0.80)),
-    "trend_reversal": _Rule(0.57, (0.62, 0.70, 0.80)),
+    "price_anomaly": Rule(2.2, (3.0, 4.0, 6.0)),
+    "volume_spike": Rule(2.0, (2.8, 4.0, 6.0)),
+    "momentum": Rule(0.55, (0.60, 0.70, 0.80)),
+    "trend_reversal": Rule(0.57, (0.62, 0.70, 0.80)),
 }
 
 

@@ -22,7 +22,7 @@ from appliance.sources.simulated.instruments import DOZEN
 from appliance.sources.simulated.tape import Tape, Tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from appliance.api import Feed
 
@@ -72,6 +72,11 @@ class Simulated:
         feed.declare(*keys[feed.channel])
         async for _ in feed.every(self._settings.interval):
             await self._publish_new(feed)
+
+    async def answer(self, channel: str, key: str, settings: Any) -> Mapping[str, Any] | None:  # noqa: ANN401, ARG002 - the interface of all sources
+        """A prediction made now. Other channels tell all that there is to tell with each tick."""
+        await trio.lowlevel.checkpoint()
+        return self._opened().prediction(key, self._clock()) if channel == "predictions" else None
 
     async def _publish_new(self, feed: Feed) -> None:
         self._tick_if_due()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from appliance.sources.simulated.alerts import Lookout
 from appliance.sources.simulated.instruments import instrument
 from appliance.sources.simulated.market import Market
 from appliance.sources.simulated.model import VERSION, Model
@@ -70,6 +71,7 @@ class Tape:
         # A second tape of the same seed has other ids, so that nobody takes its signals for known ones.
         series = f"{round(start * 1_000):x}"
         self._watch = Watch(self._instruments, series)
+        self._lookout = Lookout(self._instruments, series)
         self._account = Account()
         self._trader = Trader(self._account, series)
         self._market = Market(self._instruments)
@@ -93,6 +95,7 @@ class Tape:
             "price": symbols,
             "predictions": symbols,
             "signals": (),
+            "alerts": (),
             "trades": symbols,
             "portfolio": (PORTFOLIO,),
             "market": ("summary", "volume", "sentiment"),
@@ -106,6 +109,15 @@ class Tape:
         tick = Tick(self._number, at, tuple(rows))
         self._number += 1
         return tick
+
+    def prediction(self, symbol: str, at: float) -> Mapping[str, Any] | None:
+        """The row of a prediction made at that time, from the last tick; the tape goes on as if nobody had asked."""
+        at = max(at, self._at)
+        readings = self._model.readings(at - self._at)
+        for each, session, reading in zip(self._instruments, self._sessions, readings, strict=True):
+            if each.symbol == symbol:
+                return _prediction(each, session.quote().price, reading, _timestamp(at))
+        return None
 
     def _moves(self, at: float) -> list[Move]:
         """One move for each instrument over the whole tick."""
@@ -133,6 +145,8 @@ class Tape:
         signals = self._watch.look(moves, readings, self._interval)
         for signal in signals:
             yield "signals", signal.symbol, signal.row(timestamp)
+        for alert in self._lookout.look([quote.price for quote in quotes], readings, signals, self._interval):
+            yield "alerts", alert.symbol, alert.row(timestamp)
         for signal in signals:
             trade = self._trader.follow(signal)
             if trade is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 import random
 import statistics
@@ -153,3 +154,19 @@ def test_readings_stay_finite_through_a_crash() -> None:
             for forecast in reading.forecasts:
                 assert math.isfinite(forecast.move)
                 assert 0.5 <= forecast.confidence <= 0.99
+
+
+def test_time_in_which_prices_stood_still_is_seen_but_not_remembered() -> None:
+    rng = random.Random(6)
+    model = Model([100.0, 5.0], ["coin", "coin"])
+    for _ in range(500):
+        prices = [100 * math.exp(rng.gauss(0.0, 0.001)), 5 * math.exp(rng.gauss(0.0, 0.001))]
+        model.observe(prices, SECONDS)
+    at_once = model.readings()
+    later = copy.deepcopy(model)
+    later.observe(prices, 4.0)  # too short for it to learn
+    for seen, expected in zip(model.readings(4.0), later.readings(), strict=True):
+        assert seen[:4] == pytest.approx(expected[:4])
+        for forecast, other in zip(seen.forecasts, expected.forecasts, strict=True):
+            assert forecast == pytest.approx(other)
+    assert model.readings() == at_once != model.readings(4.0)

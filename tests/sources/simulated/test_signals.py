@@ -17,7 +17,7 @@ def watch() -> Watch:
 
 def reading(*, fast: float = 0.0, slow: float = 0.0, move: float = 0.001, confidence: float = 0.5) -> Reading:
     surest = Forecast(move, confidence)
-    return Reading(fast, slow, fast / 1_000, (Forecast(-move, 0.5), surest, Forecast(-move, 0.5)))
+    return Reading(fast, slow, fast / 1_000, 0.0001, (Forecast(-move, 0.5), surest, Forecast(-move, 0.5)))
 
 
 def look(

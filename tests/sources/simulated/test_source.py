@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections
+import datetime as dt
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import attrs
 import pytest
 import trio
 
+from appliance.api import Answering
 from appliance.core.errors import SettingsError
 from appliance.settings.structure import fill
 from appliance.sources.simulated.source import Simulated, SimulatedSettings
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 START = 1_766_000_000.0
 SYMBOLS = ("BTC", "ETH", "AAPL", "SOL")
-CHANNELS = ("price", "predictions", "signals", "trades", "portfolio", "market")
+CHANNELS = ("price", "predictions", "signals", "alerts", "trades", "portfolio", "market")
 
 
 class Beat:
@@ -113,6 +115,7 @@ async def test_the_keys_are_declared_before_the_first_row(autojump_clock: MockCl
         "price": SYMBOLS,
         "predictions": SYMBOLS,
         "signals": (),
+        "alerts": (),
         "trades": SYMBOLS,
         "portfolio": ("paper",),
         "market": ("summary", "volume", "sentiment"),
@@ -179,6 +182,35 @@ async def test_the_interval_is_a_setting(autojump_clock: MockClock) -> None:
 async def test_a_channel_that_the_market_has_no_rows_for_is_told_so(autojump_clock: MockClock) -> None:
     with pytest.raises(SettingsError, match=r"channels\.weather\.source.*price, predictions"):
         await market(autojump_clock).produce(RecordingFeed("weather"), None)
+
+
+async def test_a_prediction_is_made_when_it_is_asked_for(autojump_clock: MockClock) -> None:
+    source, feed = market(autojump_clock, interval=60), RecordingFeed("predictions")
+    assert isinstance(source, Answering)
+    await produce(source, feed, seconds=90)
+    made = await source.answer("predictions", "BTC", None)
+    last = [row.data for row in feed.rows if row.key == "BTC"][-1]
+    assert made is not None
+    assert set(made) == set(last)
+    assert made["current_price"] == last["current_price"]
+    apart = (dt.datetime.fromisoformat(row["time"]) for row in (made, last))
+    assert next(apart) - next(apart) == dt.timedelta(seconds=30)
+    assert made["confidence_1min"] != last["confidence_1min"]
+
+
+@pytest.mark.parametrize(("channel", "key"), [("predictions", "DOGE"), ("price", "BTC"), ("weather", "BTC")])
+async def test_nothing_else_is_made_when_it_is_asked_for(
+    autojump_clock: MockClock, channel: str, key: str
+) -> None:
+    assert await market(autojump_clock).answer(channel, key, None) is None
+
+
+async def test_the_tape_goes_on_as_if_nobody_had_asked(autojump_clock: MockClock) -> None:
+    source, feed = market(autojump_clock), RecordingFeed("predictions")
+    for _ in range(20):
+        await produce(source, feed, seconds=0.7)
+        assert await source.answer("predictions", "BTC", None)
+    assert feed.rows == expected(feed.rows, "predictions")
 
 
 def test_opening_has_no_side_effects() -> None:

@@ -4,12 +4,16 @@ import datetime as dt
 import itertools
 import json
 import math
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.sources.simulated.instruments import DOZEN, instrument
 from appliance.sources.simulated.tape import Tape, Tick
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START = 1_766_000_000.0
 
@@ -58,7 +62,7 @@ def test_the_first_tick_has_all_that_a_client_waits_for(tape: list[Tick]) -> Non
 def test_the_keys_known_at_the_beginning_are_those_of_the_rows(tape: list[Tick]) -> None:
     keys = Tape(seed=1, symbols=DOZEN, start=START).keys
     for row in itertools.chain.from_iterable(tick.rows for tick in tape):
-        assert row.key in keys[row.channel] or row.channel == "signals"
+        assert row.key in keys[row.channel] or row.channel in ("signals", "alerts")
 
 
 def test_prices_agree_with_themselves(tape: list[Tick]) -> None:
@@ -100,6 +104,37 @@ def test_the_market_is_the_sum_of_its_coins(tape: list[Tick]) -> None:
             assert row["active_cryptocurrencies"] == len(coins)
         assert market["volume"]["volume_by_symbol"] == {coin: prices[coin]["volume_24h"] for coin in coins}
         assert market["sentiment"]["rising"] == sum(prices[coin]["change_24h"] > 0 for coin in coins)
+
+
+def test_the_rows_have_all_that_the_trading_document_shows(tape: list[Tick], root: Path) -> None:
+    document = (root / "tests" / "spec" / "trading-stream.md").read_text(encoding="utf-8")
+    sent = document.partition("### Server → Client")[2].partition("## JavaScript Example")[0]
+    blocks = [
+        json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", sent, re.MULTILINE | re.DOTALL)
+    ]
+    shown = {block["type"]: block for block in blocks}
+    signal, trade = (set(shown[kind]) - {"type"} for kind in ("signal", "trade_executed"))
+    price = set(shown["price_update"]["symbols"]["AAPL"])
+    portfolio = shown["portfolio_update"]["data"]
+    position = set(portfolio["positions"]["AAPL"])
+    held = 0
+    for tick in tape:
+        assert all(price <= set(row) for row in rows(tick, "price").values())
+        assert all(signal <= set(row) for row in listed(tick, "signals"))
+        assert all(trade <= set(row) for row in listed(tick, "trades"))
+        paper = rows(tick, "portfolio")["paper"]
+        assert set(portfolio) <= set(paper)
+        assert all(position <= set(row) for row in paper["positions"].values())
+        held += len(paper["positions"])
+    assert held
+
+
+def test_a_day_gains_volume_and_a_signal_proposes_something(tape: list[Tick]) -> None:
+    for earlier, later in itertools.pairwise(tape):
+        for symbol, row in rows(later, "price").items():
+            assert row["volume"] >= rows(earlier, "price")[symbol]["volume"] > 0
+        for signal in listed(later, "signals"):
+            assert signal["quantity"] > 0
 
 
 def test_each_trade_follows_a_signal_of_its_tick(tape: list[Tick]) -> None:
@@ -195,6 +230,39 @@ def test_times_are_rfc_3339_in_utc_and_never_go_back() -> None:
     for tick in (first, second, back):
         stamp = rows(tick, "predictions")["BTC"]["time"]
         assert dt.datetime.fromisoformat(stamp).timestamp() == pytest.approx(tick.at)
+
+
+def test_a_prediction_is_made_at_any_time_from_the_last_prices() -> None:
+    tape = Tape(seed=1, symbols=DOZEN, start=START, interval=60.0)
+    tape.step(START)
+    tick = tape.step(START + 60)
+    changed = 0
+    for symbol, row in rows(tick, "predictions").items():
+        assert tape.prediction(symbol, START + 60) == row
+        later = tape.prediction(symbol, START + 90)
+        assert later is not None
+        assert set(later) == set(row)
+        assert later["time"] == later["timestamp"] == "2025-12-17T19:34:50.000Z"
+        assert later["current_price"] == row["current_price"]
+        changed += later["confidence_1min"] != row["confidence_1min"]
+    assert changed, "the model has seen prices stand still for half a minute"
+
+
+def test_there_is_a_prediction_before_the_first_tick_and_none_of_what_is_not_traded() -> None:
+    tape = Tape(seed=1, symbols=("BTC",), start=START)
+    made = tape.prediction("BTC", START - 5)
+    assert made is not None
+    assert made["time"] == "2025-12-17T19:33:20.000Z", "time never goes back"
+    assert tape.prediction("ETH", START) is None
+
+
+def test_a_tape_goes_on_as_if_nobody_had_asked() -> None:
+    asked = Tape(seed=1, symbols=DOZEN, start=START)
+    steps = []
+    for number in range(50):
+        asked.prediction("BTC", START + number - 0.5)
+        steps.append(asked.step(START + number))
+    assert steps == ticks(50)
 
 
 def test_two_tapes_of_a_seed_have_ids_of_their_own() -> None:

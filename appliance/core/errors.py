@@ -69,6 +69,7 @@ class ErrorCode(enum.StrEnum):
     UNAUTHORIZED = "UNAUTHORIZED"
     SLOW_CLIENT = "SLOW_CLIENT"
     SERVER_RESTART = "SERVER_RESTART"
+    IDLE_TIMEOUT = "IDLE_TIMEOUT"
 
 
 class RequestError(ApplianceError):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import attrs
 import msgspec
 
 from appliance.core.errors import ErrorCode, RequestError
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from appliance.core.events import Entry
     from appliance.core.history import Topic
     from appliance.core.subscriptions import Joined
+    from appliance.dialects.complaint import Complaint
 
 MOST_NAMES = 1_000
 """Topics and patterns that one message can name: what a client multiplies must not outgrow its message."""
@@ -257,16 +257,6 @@ def pong(form: Form | None, timestamp: str) -> bytes:
     if form is Form.LIBRARY:
         return _encode({"type": "pong", "data": {"timestamp": timestamp}})
     return b'{"type":"pong"}'
-
-
-@attrs.frozen(kw_only=True)
-class Complaint:
-    """What an error message says beside its code and text. `label` is the channel that it is about."""
-
-    timestamp: str
-    label: str | None = None
-    retry_after: float | None = None
-    resume: dict[str, tuple[str, int]] = attrs.field(factory=dict)
 
 
 def error(form: Form | None, code: ErrorCode, message: str, complaint: Complaint) -> bytes:

@@ -5,10 +5,22 @@ from __future__ import annotations
 KEEP_ALIVE = b": still here\n\n"
 """A comment: it keeps proxies from closing a quiet stream."""
 
+_ID = b"id: "
 
-def event(text: bytes) -> bytes:
-    """Make an event of a text without line breaks, which JSON has none of."""
-    return b"data: %b\n\n" % text
+
+def event(text: bytes, place: str | None = None) -> bytes:
+    """Make an event of a text without line breaks, which JSON has none of.
+
+    A client shows the newest place that it was given as `Last-Event-ID` when it comes back.
+    """
+    data = b"data: %b\n\n" % text
+    return data if place is None else b"%b%b\n%b" % (_ID, place.encode(), data)
+
+
+def placed(event: bytes, place: str) -> bytes:
+    """Give an event that has a place another one."""
+    _, _, data = event.partition(b"\n")
+    return b"%b%b\n%b" % (_ID, place.encode(), data)
 
 
 def retry(seconds: float) -> bytes:

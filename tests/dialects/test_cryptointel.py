@@ -18,7 +18,8 @@ from appliance.core.subscriptions import Joined
 from appliance.core.topics import check
 from appliance.dialects import cryptointel
 from appliance.dialects.commands import Authenticate, Command, Ping, Subscribe, Unsubscribe
-from appliance.dialects.cryptointel import MOST_NAMES, Complaint, Form
+from appliance.dialects.complaint import Complaint
+from appliance.dialects.cryptointel import MOST_NAMES, Form
 from tests.dialects.protocol_page import Step, steps
 
 DOCUMENT = (Path(__file__).resolve().parents[1] / "spec" / "cryptointel.md").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ import attrs
 
 from appliance.access.principals import LONGEST, Principal, acceptable
 from appliance.core.errors import ErrorCode, Mistake, RequestError, SettingsError
+from appliance.core.topics import ANY, is_channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +44,7 @@ class Keys:
     """
 
     def __init__(self, settings: Iterable[KeySettings]) -> None:
-        """Raise SettingsError with all mistakes: a key that is missing, unshowable or given twice."""
+        """Raise SettingsError with all mistakes: a key that is missing, unshowable or given twice, an odd grant."""
         entries = tuple(settings)
         mistakes = [*_mistakes(entries)]
         if mistakes:
@@ -51,7 +52,7 @@ class Keys:
         self._known = tuple(
             _Known(
                 _digest(entry.key or ""),
-                Principal(entry.name),
+                Principal(entry.name, publish=entry.publish),
                 entry.expires.timestamp() if entry.expires is not None else None,
             )
             for entry in entries
@@ -89,3 +90,9 @@ def _mistakes(entries: tuple[KeySettings, ...]) -> Iterable[Mistake]:
             yield Mistake(f"{path}.key", f"the same key as that of {owners[entry.key]!r}: each needs its own")
         else:
             owners[entry.key] = entry.name
+        for place, grant in enumerate(entry.publish):
+            if grant != ANY and not is_channel(grant.removesuffix(ANY)):
+                yield Mistake(
+                    f"{path}.publish[{place}]",
+                    f"{grant!r} is no channel: write its name, the beginning of names with `*`, or `*` for all",
+                )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import attrs
 
 from appliance.core.errors import ErrorCode, RequestError
+from appliance.core.topics import covered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,16 +45,20 @@ class Credential:
 
 @attrs.frozen
 class Principal:
-    """Who a client is. `read` are the topics it may read; a trailing `*` stands for any ending."""
+    """Who a client is. `read` are the topics that it may read, `publish` the channels that it may publish into; a
+    trailing `*` stands for any ending.
+    """
 
     name: str
     read: tuple[str, ...] = ("*",)
+    publish: tuple[str, ...] = ()
 
     def may_read(self, topic: str) -> bool:
         """Also of a pattern: `price:*` may be read by whom all its topics may be read."""
-        return any(
-            topic.startswith(grant[:-1]) if grant.endswith("*") else topic == grant for grant in self.read
-        )
+        return covered(self.read, topic)
+
+    def may_publish(self, channel: str) -> bool:
+        return covered(self.publish, channel)
 
 
 ANONYMOUS: Final = Principal("anonymous")

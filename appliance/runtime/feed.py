@@ -6,12 +6,12 @@ import time
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import trio
 
 from appliance.api import Event
 from appliance.core.beat import Beat
 from appliance.core.errors import PublishError
+from appliance.core.fitting import misfits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -83,9 +83,8 @@ class HubFeed:
         schema = self._channel.schema
         if schema is None:
             return
-        try:
-            msgspec.convert(data, schema)
-        except msgspec.ValidationError as error:
+        if wrong := misfits(data, schema):
+            problems = "; ".join(map(str, wrong))
             raise PublishError(
-                f"{self._channel.name}: the event of {key!r} does not fit its schema: {error}"
-            ) from error
+                f"{self._channel.name}: the event of {key!r} does not fit its schema: {problems}"
+            )

@@ -112,7 +112,7 @@ class Hub:
         self._most_bytes = most_bytes
         self._families: dict[str, _Family] = {}
         self._newcomers: dict[Newcomers, None] = {}
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder(decimal_format="number").encode
         self.events = 0
 
     def open(self, channel: Channel, settings: Any, retention: Retention) -> None:  # noqa: ANN401 - the plugin's own
@@ -136,7 +136,7 @@ class Hub:
         It is the last entry of the topics that are returned.
         """
         family = self._families[event.channel]
-        body = self._body(event)
+        body = self.body(event)
         # All its topics are found before it enters the first: an event that one cannot take is in none.
         lines = self._lines(family, event)
         for line in lines:
@@ -160,7 +160,7 @@ class Hub:
         Those that are not published into after all are to be released.
         """
         family = self._families[event.channel]
-        self._body(event)
+        self.body(event)
         return [line.topic for line in self._lines(family, event)]
 
     def topic(self, name: str) -> Topic:
@@ -176,6 +176,13 @@ class Hub:
             except PublishError as error:
                 raise RequestError(ErrorCode.INVALID_CHANNEL, str(error)) from None
         return line.topic
+
+    def known(self, name: str) -> Topic | None:
+        """Give a topic by its name, if it is there."""
+        channel, _, key = name.partition(":")
+        family = self._families.get(channel)
+        line = None if family is None else family.lines.get(key)
+        return None if line is None else line.topic
 
     def has(self, topic: Topic) -> bool:
         """Whether a topic is there for all, not only for those who asked for it by its name."""
@@ -231,7 +238,8 @@ class Hub:
             for line in family.lines.values():
                 line.topic.expire(now)
 
-    def _body(self, event: Event) -> bytes:
+    def body(self, event: Event) -> bytes:
+        """Give the data of an event as JSON, within its bound."""
         try:
             body = self._encode(event.data)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -245,6 +253,10 @@ class Hub:
 
     def _lines(self, family: _Family, event: Event) -> list[_Line]:
         keys = dict.fromkeys(family.channel.route(event, family.settings))
+        missing = [key for key in keys if key not in family.lines]
+        for key in missing:
+            _check_key(family, key)
+        self._check_room(family, len(missing))
         return [family.lines.get(key) or self._create(family, key) for key in keys]
 
     def _find(self, topic: Topic) -> _Line:
@@ -252,17 +264,26 @@ class Hub:
         return self._families[channel].lines[key]
 
     def _create(self, family: _Family, key: str, *, share: float = 1.0) -> _Line:
+        _check_key(family, key)
+        self._check_room(family, 1, share=share)
         channel = family.channel
-        if not topics.is_key(key) or topics.is_pattern(key):
-            raise PublishError(f"{channel.name}: {key!r} is no key: 1 to 200 visible characters without `*`")
-        if len(family.lines) >= share * self._most_topics:
-            raise PublishError(f"{channel.name} has its most topics, {self._most_topics} (limits.topics)")
         topic = Topic(
             topics.join(channel.name, key), channel.mode, channel.message, self.epoch, family.retention
         )
         line = family.lines[key] = _Line(topic)
         return line
 
+    def _check_room(self, family: _Family, more: int, *, share: float = 1.0) -> None:
+        if more and len(family.lines) + more - 1 >= share * self._most_topics:
+            raise PublishError(
+                f"{family.channel.name} has its most topics, {self._most_topics} (limits.topics)"
+            )
+
     def _announce(self, topic: Topic) -> None:
         for newcomers in list(self._newcomers):
             newcomers.appeared(topic)
+
+
+def _check_key(family: _Family, key: str) -> None:
+    if not topics.is_key(key) or topics.is_pattern(key):
+        raise PublishError(f"{family.channel.name}: {key!r} is no key: 1 to 200 visible characters without `*`")

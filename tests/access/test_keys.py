@@ -110,6 +110,32 @@ def test_all_mistakes_are_told_at_once_without_the_keys() -> None:
     assert not any(key in str(caught.value) for key in ("two words", "sk_twice"))
 
 
+def test_a_key_publishes_where_its_entry_says() -> None:
+    keys = Keys(
+        [
+            KeySettings(name="app", key=Secret("sk_app"), publish=("alerts", "pre*")),
+            KeySettings(name="reader", key=Secret("sk_reader")),
+        ]
+    )
+    app = keys.authenticate(Credential("sk_app", "header"), 0.0)
+    reader = keys.authenticate(Credential("sk_reader", "header"), 0.0)
+    assert [name for name in ("alerts", "predictions", "price") if app.may_publish(name)] == [
+        "alerts",
+        "predictions",
+    ]
+    assert not reader.may_publish("alerts")
+
+
+def test_a_grant_that_names_no_channel_is_a_mistake() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Keys(
+            [KeySettings(name="app", key=Secret("sk_app"), publish=("*", "alerts", "alerts:AAPL", "", "*x"))]
+        )
+    assert [mistake.path for mistake in caught.value.mistakes] == [
+        f"auth.keys[0].publish[{place}]" for place in (2, 3, 4)
+    ]
+
+
 def test_a_made_key_is_new_recognisable_and_can_be_shown() -> None:
     made = {make_key() for _ in range(20)}
     assert len(made) == 20

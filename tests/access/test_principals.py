@@ -56,8 +56,24 @@ def test_who_may_read_a_pattern_may_read_every_topic_of_it(grant: str, pattern: 
         assert principal.may_read(topic)
 
 
-def test_the_anonymous_principal_reads_everything() -> None:
+@pytest.mark.parametrize(
+    ("publish", "channel", "allowed"),
+    [
+        ((), "alerts", False),
+        (("*",), "alerts", True),
+        (("alerts",), "alerts", True),
+        (("alerts",), "alerts2", False),
+        (("ale*",), "alerts", True),
+        (("price", "ale*"), "predictions", False),
+    ],
+)
+def test_may_publish_by_grants(publish: tuple[str, ...], channel: str, *, allowed: bool) -> None:
+    assert Principal("p", publish=publish).may_publish(channel) is allowed
+
+
+def test_the_anonymous_principal_reads_everything_and_publishes_nothing() -> None:
     assert ANONYMOUS.may_read("price:BTC")
+    assert not ANONYMOUS.may_publish("alerts")
 
 
 def test_a_credential_keeps_its_text_out_of_its_repr() -> None:

@@ -22,7 +22,7 @@ ROWS = (
     ("core",),
     ("dialects",),
     ("settings",),
-    ("api", "hookspecs", "testing"),
+    ("api", "broadcast", "hookspecs", "testing"),
     ("loading",),
     ("runtime",),
     ("access",),

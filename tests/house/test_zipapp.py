@@ -35,7 +35,7 @@ def sources(root: Path) -> Mapping[str, Path]:
     static = root / "appliance" / "web" / "static"
     found |= {str(path.relative_to(root)): path for path in static.rglob("*") if path.is_file()}
     found |= {f"appliance/{path.relative_to(root)}": path for path in files("plugins")}
-    found["appliance/config/appliance.toml"] = root / "config" / "appliance.toml"
+    found |= {f"appliance/config/{path.name}": path for path in (root / "config").glob("*.toml")}
     return found
 
 

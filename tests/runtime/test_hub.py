@@ -392,3 +392,21 @@ def test_what_cannot_be_published_is_told_beforehand_in_the_same_words(hub: Hub,
     with pytest.raises(PublishError) as published:
         hub.publish(event, RECEIVED)
     assert str(checked.value) == str(published.value)
+
+
+def test_an_event_that_one_of_its_topics_cannot_take_makes_none(hub: Hub) -> None:
+    event = Event("signals", "BTC", {"severity": "no key"}, 5.0)
+    hub.open(Channel(name="fans", mode=Mode.LOG, message="m", route=by_severity), ("a", "b"), KEEP)
+    for attempt in (hub.check, lambda event: hub.publish(event, RECEIVED)):
+        with pytest.raises(PublishError):
+            attempt(event)
+        with pytest.raises(PublishError, match=r"limits\.topics"):
+            attempt(Event("fans", "x", {"severity": "c"}, 5.0) if _fill(hub) else event)
+    assert hub.known("signals:all") is None
+    assert hub.known("fans:a") is None
+
+
+def _fill(hub: Hub) -> bool:
+    """Leave room for fewer topics than an event of `fans` needs."""
+    hub.declare("fans", ["1", "2", "3"])
+    return True

@@ -12,12 +12,15 @@ import attrs
 from appliance.core.errors import Mistake
 from appliance.settings import paths, schema, words
 from appliance.settings.assignment import UnknownKeyError, assign
+from appliance.settings.literals import Bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PREFIX = "APPLIANCE_"
 _LEVEL = "__"
+_OF_APPLICATIONS = frozenset({"APPLIANCE_URL", "APPLIANCE_KEY", "APPLIANCE_CERTIFICATE"})
+"""What `appliance.broadcast` reads in the applications that publish; an appliance may be started from where they run."""
 
 
 @attrs.frozen
@@ -37,7 +40,7 @@ def apply_environment(
 ) -> Applied:
     """Set in the table what the environment says; whole tables and lists come before their parts."""
     applied = Applied()
-    names = [name for name in environment if name.startswith(PREFIX)]
+    names = [name for name in environment if name.startswith(PREFIX) and name not in _OF_APPLICATIONS]
     for name in sorted(names, key=lambda name: (name.count(_LEVEL), name)):
         parts = name.removeprefix(PREFIX).split(_LEVEL)
         try:
@@ -91,3 +94,11 @@ def apply_overrides(
         else:
             applied.origins[path] = name
     return applied
+
+
+def apply_state_dir(table: dict[str, Any], state_dir: str | None) -> Applied:
+    """Set in the table what `--state-dir` says, if it was given."""
+    if state_dir is None:
+        return Applied()
+    table["state_dir"] = Bare(state_dir)
+    return Applied({"state_dir": "--state-dir"})

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from appliance.core.errors import Mistake, SettingsError
-from appliance.settings import lines, structure
+from appliance.settings import legacy, lines, structure
 from appliance.settings.address import Address
 from appliance.settings.clashes import clashes, configured_names
 from appliance.settings.credentials import CREDENTIAL, credentials
-from appliance.settings.environment import apply_environment, apply_overrides
+from appliance.settings.environment import apply_environment, apply_overrides, apply_state_dir
 from appliance.settings.lines import Places
+from appliance.settings.literals import spelled
 from appliance.settings.scalars import Wrong
-from appliance.settings.tree import KeySettings, ListenSettings, Settings
+from appliance.settings.tree import KeySettings, Legacy, ListenSettings, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -44,12 +45,30 @@ _REMEDIES = (
 
 @attrs.frozen
 class Loaded:
-    """The settings, what should be said about them, and where they stand."""
+    """What the configuration says as far as it is right, what is wrong with it, and where all that stands.
 
-    settings: Settings
-    file: Path | None = None
+    What is wrong has its default in the `draft`; a table keeps what is right in it, a list does not.
+    """
+
+    draft: Settings
+    mistakes: tuple[Mistake, ...] = ()
     warnings: tuple[str, ...] = ()
     places: Places = attrs.field(factory=Places)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings; raises SettingsError when anything is wrong."""
+        if self.mistakes:
+            raise SettingsError(self.mistakes)
+        return self.draft
+
+    def is_lost(self, path: str) -> bool:
+        """Whether what stands at the path could not be read, so that the draft cannot be asked about it."""
+        return any(
+            _within(path, mistake.path) or mistake.path.startswith(f"{path}[")
+            for mistake in self.mistakes
+            if mistake.path
+        )
 
     def fill(
         self,
@@ -72,19 +91,25 @@ def load(
     environment: Mapping[str, str],
     overrides: Sequence[str] = (),
     listen: Sequence[str] = (),
+    state_dir: str | None = None,
 ) -> Loaded:
-    """The settings of `file`, changed by the environment, and that by `--set` and `--listen`.
+    """The settings of `file`, changed by the environment, and that by `--set`, `--state-dir` and `--listen`.
 
     `listen` replaces the list of listeners; a URL that the configuration names too keeps its policy there.
-    Raises SettingsError with every mistake, in the order of the file.
+    The variables of the replaced systems that the configuration names go before the file, and behind all else.
+    The result has every mistake, in the order of the file. Raises SettingsError only for a file that cannot be
+    read as TOML, for then nothing is known.
     """
     origin = "" if file is None else str(file)
     table, where = _read(file) if file else ({}, {})
     origins: dict[str, str] = {}
     mistakes: list[Mistake] = []
+    inherited = legacy.inherit(_replaced(table, environment, overrides), table, environment)
     for applied in (
+        inherited.applied,
         apply_environment(Settings, table, environment),
         apply_overrides(Settings, table, overrides),
+        apply_state_dir(table, state_dir),
     ):
         for path, name in applied.origins.items():
             where = {known: line for known, line in where.items() if not _within(known, path)}
@@ -92,28 +117,44 @@ def load(
             origins[path] = name
         mistakes += applied.mistakes
     places = Places(origin=origin, lines=where, origins=origins)
-    warnings: list[str] = []
+    warnings = list(inherited.warnings)
     problems = list(clashes(table))
-    settings = Settings()
     try:
         settings = structure.read(Settings, table, warn=warnings.append)
     except Wrong as wrong:
         problems += wrong.problems
+        settings = wrong.right or Settings()
     mistakes += places.mistakes(problems)
     passed = credentials(environment)
     mistakes += passed.mistakes
-    mistakes += _same_names(table, passed.keys)
+    added = [
+        *((f"credential {CREDENTIAL}", key) for key in passed.keys),
+        *((key.name, key) for key in inherited.keys),
+    ]
+    mistakes += _taken(table, settings.auth.keys, added)
     addresses, wrong_urls = _addresses(listen)
     mistakes += wrong_urls
-    if mistakes:
-        raise SettingsError(lines.in_order(mistakes))
-    if passed.keys:
-        settings = attrs.evolve(
-            settings, auth=attrs.evolve(settings.auth, keys=settings.auth.keys + passed.keys)
-        )
+    if added:
+        keys = (*settings.auth.keys, *(key for _, key in added))
+        settings = attrs.evolve(settings, auth=attrs.evolve(settings.auth, keys=keys))
     if addresses:
         settings = attrs.evolve(settings, listen=_listeners(settings, addresses))
-    return Loaded(settings, file, tuple(warnings), places)
+    return Loaded(settings, lines.in_order(mistakes), tuple(warnings), places)
+
+
+def _replaced(
+    table: Mapping[str, Any], environment: Mapping[str, str], overrides: Sequence[str]
+) -> tuple[Legacy, ...]:
+    """The systems whose variables are read. What goes before those can name them too, so it is asked first."""
+    name = attrs.fields(Settings).legacy_environment.name
+    named = table.get(name)
+    asked = {} if named is None else {name: list(named) if isinstance(named, list) else named}
+    # What is wrong in them is told when they are applied to the table itself.
+    apply_environment(Settings, asked, environment)
+    apply_overrides(Settings, asked, overrides)
+    systems = spelled(asked.get(name))
+    items = systems if isinstance(systems, list) else []
+    return tuple(system for system in legacy.SYSTEMS if system in items)
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
@@ -152,14 +193,20 @@ def _within(path: str, above: str) -> bool:
     return path == above or path.startswith((f"{above}.", f"{above}["))
 
 
-def _same_names(table: Mapping[str, Any], passed: Sequence[KeySettings]) -> Iterator[Mistake]:
-    """Keys of the credential whose names are taken, by the configuration or by one another."""
-    taken = configured_names(table)
-    for key in passed:
-        if key.name in taken:
-            problem = f"two API keys are named `{key.name}`; give each its own name"
-            yield Mistake("auth.keys", problem, f"credential {CREDENTIAL}")
-        taken.add(key.name)
+def _taken(
+    table: Mapping[str, Any], configured: Iterable[KeySettings], added: Iterable[tuple[str, KeySettings]]
+) -> Iterator[Mistake]:
+    """Keys from elsewhere, each with its origin, that are taken: by the configuration or by one another."""
+    names = configured_names(table)
+    owners = {key.key: key.name for key in configured}
+    for origin, key in added:
+        if key.name in names:
+            yield Mistake("auth.keys", f"two API keys are named `{key.name}`; give each its own name", origin)
+        if key.key in owners:
+            problem = f"the same key as that of `{owners[key.key]}`; give each its own"
+            yield Mistake("auth.keys", problem, origin)
+        names.add(key.name)
+        owners.setdefault(key.key, key.name)
 
 
 def _addresses(urls: Sequence[str]) -> tuple[list[Address], list[Mistake]]:

@@ -187,16 +187,13 @@ class TradingSettings:
 class DataWsSettings:
     """The data-ws dialect under `/api/v1/predictions`."""
 
-    symbol: str | None = setting(
-        "BTC",
-        "Symbol of clients that name none; none: the newest prediction of any",
-        min_len(1),
-        reloads=True,
+    symbol: str = setting(
+        "BTC", 'Symbol of clients that name none; `""`: the newest prediction of any', reloads=True
     )
 
 
 Spoken = Literal["shared", "cryptointel", "trading"]
-Legacy = Literal["data-ws", "trading-stream", "ara", "cryptointel"]
+Legacy = Literal["data-ws", "trading-stream"]
 
 
 def _absolute(_: object, __: attrs.Attribute[dict[str, Spoken]], paths: dict[str, Spoken]) -> None:
@@ -216,7 +213,9 @@ class HistorySettings:
     """What a topic keeps for clients that come back; what is not set is the channel's own choice."""
 
     count: int | None = setting(None, "Most events of one topic", ge(1))
-    age: Seconds | None = setting(None, "Oldest event kept", gt(0))
+    age: Seconds | Literal["none"] | None = setting(
+        None, 'Oldest event kept; `"none"`: however old', gt(0), but="none"
+    )
     bytes: Bytes | None = setting(None, "Most bytes of one topic", ge(1024))
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.settings.environment import apply_environment, apply_overrides, environment_name
+from appliance.settings.environment import (
+    Applied,
+    apply_environment,
+    apply_overrides,
+    apply_state_dir,
+    environment_name,
+)
 from appliance.settings.tree import Settings
 
 
@@ -83,3 +89,18 @@ def test_wrong_overrides_are_told_without_their_values() -> None:
         "--set log.level.x: log.level holds one value, and no keys",
         '--set "\\x": "\\x" is not a quoted key: Invalid \\escape',
     ]
+
+
+def test_the_state_folder_of_the_command_line_goes_before_all_else() -> None:
+    table: dict[str, Any] = {"state_dir": "/elsewhere"}
+    assert apply_state_dir(table, None).origins == {}
+    assert table == {"state_dir": "/elsewhere"}
+    assert apply_state_dir(table, "~/x = 5").origins == {"state_dir": "--state-dir"}
+    assert table == {"state_dir": "~/x = 5"}
+
+
+def test_what_applications_are_told_in_the_environment_is_no_setting() -> None:
+    environment = dict.fromkeys(("APPLIANCE_URL", "APPLIANCE_KEY", "APPLIANCE_CERTIFICATE"), "anything")
+    table: dict[str, Any] = {}
+    assert apply_environment(Settings, table, environment) == Applied()
+    assert table == {}

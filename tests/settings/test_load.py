@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from appliance.core.errors import SettingsError
 from appliance.settings.load import Loaded, load
-from appliance.settings.tree import ListenLimits, ListenSettings, Settings
+from appliance.settings.tree import (
+    ChannelSettings,
+    HistorySettings,
+    LimitSettings,
+    ListenLimits,
+    ListenSettings,
+    Settings,
+    SourceSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +34,12 @@ AUTH = (
     'APPLIANCE_LISTEN: listen[0].auth: expected one of "required", "optional", "none", found text ("non"); '
     'did you mean "none"?'
 )
+
+
+DATA_WS = 'legacy_environment = ["data-ws"]\n'
+TRADING = 'legacy_environment = ["trading-stream"]\n'
+UNREPLACED = 'expected one of "data-ws", "trading-stream"'
+CONTROLS = "expected text without control characters, found"
 
 
 @pytest.fixture
@@ -51,8 +65,10 @@ def told(
     overrides: Sequence[str] = (),
     listen: Sequence[str] = (),
 ) -> list[str]:
+    found = loaded(file, text, environment, overrides, listen)
     with pytest.raises(SettingsError) as caught:
-        loaded(file, text, environment, overrides, listen)
+        _ = found.settings
+    assert caught.value.mistakes == found.mistakes
     return str(caught.value).replace(f"{file.parent}/", "").splitlines()
 
 
@@ -110,6 +126,115 @@ name = "a"
     ]
 
 
+def test_what_is_right_is_kept_beside_what_is_wrong(file: Path) -> None:
+    text = """\
+plugins_dir = ["mine"]
+state_dir = 5
+
+[limits]
+sessions = 0
+topics = 7
+
+[channels.price]
+enabled = "no"
+publish = true
+colour = "red"
+history = { age = "soon", count = 3 }
+
+[sources]
+lake = 5
+pond = { kind = 5, depth = 6 }
+
+[[listen]]
+url = "tcp://127.0.0.1:80"
+auth = "non"
+"""
+    found = loaded(file, text)
+    assert len(found.mistakes) == 7
+    assert found.draft == attrs.evolve(
+        Settings(),
+        plugins_dir=("mine",),
+        limits=LimitSettings(topics=7),
+        channels={
+            "price": ChannelSettings(
+                publish=True, history=HistorySettings(count=3), options={"colour": "red"}
+            )
+        },
+        sources={"pond": SourceSettings(options={"depth": 6})},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "lost", "there"),
+    [
+        ("plugins_dir = 5", ["plugins_dir"], ["sources", "channels.price"]),
+        ('plugins_dir = ["mine", 5]', ["plugins_dir"], []),
+        ("sources = 5", ["sources", "sources.a", "sources.a.kind"], ["channels.a.source"]),
+        ("sources.a.kind = 5", ["sources.a.kind"], ["sources.a", "sources.ab.kind", "sources.a.kin"]),
+        ('[sources."a b"]\nkind = 5', ['sources."a b".kind'], ["sources.a"]),
+        ("limits.sessions = 5", [], ["limits", "limits.sessions"]),
+    ],
+)
+def test_what_is_lost_can_be_asked(file: Path, text: str, lost: list[str], there: list[str]) -> None:
+    found = loaded(file, text)
+    assert [path for path in [*lost, *there] if found.is_lost(path)] == lost
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'state_dir = "/a\\u0000b"',
+        'plugins_dir = ["/a\\u0000b"]',
+        'tls.certificate = "/a\\u0000b"\ntls.key = "key.pem"',
+        'tls.key = "/a\\u0000b"\ntls.certificate = "certificate.pem"',
+        'listen = [{ url = "unix:/a\\u0000b" }]',
+        'auth.keys = [{ name = "a", key_file = "/a\\u0000b" }]',
+        'auth.keys = [{ name = "/a\\u0000b", key = "k" }]',
+        '[channels.price]\nsource = "/a\\u0000b"',
+        '[aliases.price]\n"bitcoin" = "/a\\u0000b"',
+    ],
+)
+def test_no_text_has_control_characters(file: Path, text: str) -> None:
+    [mistake] = loaded(file, text).mistakes
+    place = 8 if "unix:" in text else 3
+    assert mistake.problem == f"{CONTROLS} U+0000 as character {place} of it"
+    assert mistake.path.replace("[0]", "").rpartition(".")[2] in text
+    assert mistake.line == text[: text.index("/a")].count("\n") + 1
+
+
+def test_no_text_has_control_characters_wherever_it_comes_from(file: Path) -> None:
+    environment = {"APPLIANCE_PLUGINS_DIR": '["a\\u0000"]', "APPLIANCE_TLS__NAMES": '["\\u001b"]'}
+    assert told(file, "", environment, ["state_dir=\x01"]) == [
+        f"--set state_dir: state_dir: {CONTROLS} U+0001 as character 1 of it",
+        f"APPLIANCE_PLUGINS_DIR: plugins_dir[0]: {CONTROLS} U+0000 as character 2 of it",
+        f"APPLIANCE_TLS__NAMES: tls.names[0]: {CONTROLS} U+001B as character 1 of it",
+    ]
+
+
+def test_a_mistake_in_the_state_folder_is_told_as_it_was_given(file: Path) -> None:
+    found = load(file=None, environment={}, overrides=["state_dir=\x01"], state_dir="\x02")
+    assert [str(mistake) for mistake in found.mistakes] == [
+        f"--state-dir: state_dir: {CONTROLS} U+0002 as character 1 of it"
+    ]
+    file.write_text("state_dir = 5", encoding="utf-8")
+    assert load(file=file, environment={}, state_dir="/here").settings.state_dir == "/here"
+
+
+def test_a_history_without_a_bound_of_age(file: Path) -> None:
+    def age(text: str, environment: Mapping[str, str] | None = None) -> object:
+        return loaded(file, text, environment).settings.channels["price"].history.age
+
+    assert age("[channels.price.history]") is None
+    assert age('[channels.price.history]\nage = "none"') == "none"
+    assert age('[channels.price.history]\nage = "5m"') == 300.0
+    assert age("", {"APPLIANCE_CHANNELS__PRICE__HISTORY__AGE": "none"}) == "none"
+    path = "a.toml:1: channels.price.history.age"
+    assert told(file, "channels.price.history.age = 0") == [f"{path}: must be more than 0, not 0"]
+    assert told(file, 'channels.price.history.age = "never"') == [
+        f'{path}: expected a time such as "30s" or "none", found text ("never")'
+    ]
+
+
 def test_a_mistake_in_what_replaced_a_list_has_no_line_of_the_file(file: Path) -> None:
     text = '[[listen]]\nurl = "tcp://127.0.0.1:80"\n'
     assert told(file, text, {"APPLIANCE_LISTEN": '[{url = "tcp://127.0.0.1:80", auth = "non"}]'}) == [AUTH]
@@ -142,8 +267,9 @@ def test_a_mistake_in_what_replaced_a_list_has_no_line_of_the_file(file: Path) -
     ],
 )
 def test_what_is_no_toml_is_told_with_its_place_and_a_remedy(file: Path, text: str, said: str) -> None:
-    (mistake,) = told(file, text)
-    assert mistake.startswith(said)
+    with pytest.raises(SettingsError) as caught:
+        loaded(file, text)
+    assert str(caught.value).replace(f"{file.parent}/", "").startswith(said)
 
 
 def test_a_file_that_is_not_read_is_named(file: Path) -> None:
@@ -198,7 +324,11 @@ def test_no_mistake_quotes_a_secret(file: Path) -> None:
     assert "hunter2" not in "".join(
         told(file, "", overrides=["auth.keys=[hunter2", "auth.keys[0].x=hunter2"])
     )
-    assert "hunter2" not in "".join(told(file, 'key = "hunter2', {}))
+    with pytest.raises(SettingsError) as caught:
+        loaded(file, 'key = "hunter2')
+    assert "hunter2" not in str(caught.value)
+    text = '[[auth.keys]]\nname = "a"\nkey = "hunter2\\u0000"\n'
+    assert told(file, text) == [f"a.toml:3: auth.keys[0].key: {CONTROLS} U+0000 as character 8 of it"]
 
 
 def test_keys_of_the_credential_come_to_those_of_the_file(file: Path, tmp_path: Path) -> None:
@@ -211,6 +341,92 @@ def test_keys_of_the_credential_come_to_those_of_the_file(file: Path, tmp_path: 
     ]
     assert told(file, '[[auth.keys]]\nname = "bob"\nkey = "hunter2"\n', environment) == [
         "credential auth.keys: auth.keys: two API keys are named `bob`; give each its own name"
+    ]
+
+
+def test_two_keys_of_the_same_text_are_told_where_the_second_comes_from(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "auth.keys").write_text("bob hunter2\ncarol swordfish\n", encoding="utf-8")
+    text = f'{DATA_WS}[[auth.keys]]\nname = "alice"\nkey = "hunter2"\n'
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path), "API_KEY": "swordfish"}
+    assert told(file, text, environment) == [
+        "API_KEY: auth.keys: the same key as that of `carol`; give each its own",
+        "credential auth.keys: auth.keys: the same key as that of `alice`; give each its own",
+    ]
+
+
+def test_replaced_systems_go_behind_command_line_and_environment_and_before_the_file(file: Path) -> None:
+    text = f"{TRADING}[limits]\nsessions = 1\n[heartbeat]\ninterval = 1\n[trading]\nprice_interval = 1\n"
+    environment = {
+        "WEBSOCKET_MAX_CONNECTIONS": "2",
+        "WEBSOCKET_PING_INTERVAL": "2",
+        "WEBSOCKET_PRICE_UPDATE_INTERVAL": "2",
+        "APPLIANCE_LIMITS__SESSIONS": "3",
+        "APPLIANCE_HEARTBEAT__INTERVAL": "3s",
+    }
+    settings = loaded(file, text, environment, ["limits.sessions=4"]).settings
+    assert settings.limits.sessions == 4
+    assert settings.heartbeat.interval == 3.0
+    assert settings.trading.price_interval == 2.0
+    assert settings.trading.portfolio_interval == Settings().trading.portfolio_interval
+
+
+@pytest.mark.parametrize(
+    ("environment", "overrides"),
+    [
+        ({"APPLIANCE_LEGACY_ENVIRONMENT": '["trading-stream"]'}, []),
+        ({"APPLIANCE_LEGACY_ENVIRONMENT__0": "trading-stream"}, []),
+        ({"APPLIANCE_LEGACY_ENVIRONMENT": '["data-ws"]'}, ["legacy_environment[1]=trading-stream"]),
+        ({}, ['legacy_environment=["data-ws", "trading-stream"]']),
+    ],
+)
+def test_what_goes_before_the_variables_can_name_their_system(
+    file: Path, environment: dict[str, str], overrides: list[str]
+) -> None:
+    variables = {"WEBSOCKET_MAX_CONNECTIONS": "2", **environment}
+    assert loaded(file, "", variables, overrides).settings.limits.sessions == 2
+
+
+def test_what_goes_before_the_variables_can_leave_their_system_out(file: Path) -> None:
+    variables = {"WEBSOCKET_MAX_CONNECTIONS": "none", "WEBSOCKET_TYPO": "1"}
+    assert loaded(file, TRADING, variables, ["legacy_environment=[]"]).settings.legacy_environment == ()
+    assert loaded(file, "", variables).settings == Settings()
+
+
+def test_a_mistake_in_a_variable_names_it_and_its_setting(file: Path) -> None:
+    text = f"{TRADING}[trading]\nprice_interval = 0\nportfolio_interval = 0\n"
+    assert told(file, text, {"WEBSOCKET_PRICE_UPDATE_INTERVAL": "0", "WEBSOCKET_MAX_CONNECTIONS": "0"}) == [
+        "a.toml:4: trading.portfolio_interval: must be at least 50ms, not 0",
+        "WEBSOCKET_MAX_CONNECTIONS: limits.sessions: must be at least 1, not 0",
+        "WEBSOCKET_PRICE_UPDATE_INTERVAL: trading.price_interval: must be at least 50ms, not 0",
+    ]
+    assert told(file, 'legacy_environment = ["data-ws", "dataws"]', {"DATA_WS_ADDR": "1"}) == [
+        f'a.toml:1: legacy_environment[1]: {UNREPLACED}, found text ("dataws"); did you mean "data-ws"?',
+        "DATA_WS_ADDR: data-ws has no variable of this name; did you mean DATA_WS_BIND_ADDR?",
+    ]
+
+
+def test_the_bind_address_of_data_ws_goes_before_the_file_alone(file: Path) -> None:
+    text = f'{DATA_WS}[[listen]]\nurl = "tls://0.0.0.0:8443"\nauth = "optional"\n'
+    environment = {"DATA_WS_BIND_ADDR": "127.0.0.1:9443"}
+    moved = ListenSettings(url="tls://127.0.0.1:9443", auth="optional")
+    assert loaded(file, text, environment).settings.listen == (moved,)
+    assert loaded(file, text, environment, listen=["tls://127.0.0.1:9443"]).settings.listen == (moved,)
+    environment["APPLIANCE_LISTEN__0__URL"] = "tls://127.0.0.1:1"
+    assert loaded(file, text, environment).settings.listen[0].url == "tls://127.0.0.1:1"
+
+
+def test_the_key_of_data_ws_comes_to_the_others(file: Path) -> None:
+    text = f'{DATA_WS}[[auth.keys]]\nname = "alice"\nkey = "hunter2"\npublish = ["*"]\n'
+    found = loaded(file, text, {"API_KEY": "swordfish", "DB_PASSWORD": "secret"})
+    assert [(key.name, key.key, key.publish) for key in found.settings.auth.keys] == [
+        ("alice", "hunter2", ("*",)),
+        ("API_KEY", "swordfish", ()),
+    ]
+    assert [warning.partition(";")[0] for warning in found.warnings] == ["without effect yet: DB_PASSWORD"]
+    assert "swordfish" not in repr(found)
+    assert "secret" not in repr(found.warnings)
+    assert told(file, f'{DATA_WS}[[auth.keys]]\nname = "API_KEY"\nkey = "a"\n', {"API_KEY": "b"}) == [
+        "API_KEY: auth.keys: two API keys are named `API_KEY`; give each its own name"
     ]
 
 
@@ -266,10 +482,11 @@ def test_anything_loads_or_is_told_its_mistakes(
     file: Path, text: str, environment: dict[str, str], overrides: list[str]
 ) -> None:
     try:
-        settled = loaded(file, text, environment, overrides).settings
+        found = loaded(file, text, environment, overrides)
     except SettingsError as error:
         told_mistakes = error.mistakes
     else:
-        told_mistakes = ()
-        assert settled.listen
+        told_mistakes = found.mistakes
+        assert found.draft.listen
     assert all(mistake.problem for mistake in told_mistakes)
+    assert len(set(told_mistakes)) == len(told_mistakes)

@@ -8,7 +8,7 @@ channels and sources. The built-in ones in `plugins/` are written exactly like t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
 import pluggy
@@ -31,6 +31,8 @@ __all__ = [
     "Source",
     "hookimpl",
 ]
+
+T = TypeVar("T")
 
 hookimpl = pluggy.HookimplMarker("appliance")
 
@@ -70,6 +72,15 @@ class Feed(Protocol):
 
     def every(self, seconds: float) -> AsyncIterator[int]:
         """Count 0, 1, 2… on a steady beat; what was missed is skipped, not caught up."""
+
+    def watch(self, *patterns: str) -> AsyncIterator[Event]:
+        """Give the events of other channels from now on, each once: those in a topic that a pattern covers.
+
+        `price:*` covers all prices, `signals:high` one topic. A producer that falls too far behind fails.
+        """
+
+    async def blocking(self, work: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - whatever the work takes
+        """Call in a thread what would block: the database, a file, a long computation."""
 
 
 def by_key(event: Event, settings: Any) -> Iterable[str]:  # noqa: ANN401, ARG001 - the signature of a route

@@ -6,7 +6,7 @@ Must not know the appliance that runs: what is published here reaches nobody.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import msgspec
@@ -19,9 +19,11 @@ from appliance.core.beat import Beat
 from appliance.core.errors import PluginError, PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from appliance.api import Channel
+
+T = TypeVar("T")
 
 __all__ = ["PluginError", "PublishError", "RecordingFeed", "record"]
 
@@ -31,11 +33,14 @@ class RecordingFeed:
 
     `events` are as clients would get them: their data has been JSON. The time of an event that a producer does not
     tell follows the clock of the test. To be made where trio runs. Limits of a configuration do not hold here.
+    `shown` are events of other channels for a producer that watches them, each at its time; one whose time has passed
+    comes at once.
     """
 
-    def __init__(self, channel: Channel, settings: Any = None) -> None:  # noqa: ANN401 - the channel's own Settings
+    def __init__(self, channel: Channel, settings: Any = None, *, shown: Iterable[Event] = ()) -> None:  # noqa: ANN401 - the channel's own Settings
         self._channel = channel
         self._since_1970 = time.time() - trio.current_time()
+        self.shown = tuple(shown)
         self.settings = channel.Settings() if settings is None else settings
         self.events: list[Event] = []
         self.declared: list[str] = []
@@ -64,6 +69,17 @@ class RecordingFeed:
     def every(self, seconds: float) -> AsyncIterator[int]:
         return _Beats(seconds)
 
+    def watch(self, *patterns: str) -> AsyncIterator[Event]:
+        """Give the events that the test shows, at their times, as far as a pattern covers `channel:key`."""
+        for pattern in patterns:
+            topics.check(pattern)
+        return _Shown(
+            [event for event in self.shown if topics.covered(patterns, _topic(event))], self._since_1970
+        )
+
+    async def blocking(self, work: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - whatever the work takes
+        return await trio.to_thread.run_sync(work, *arguments)
+
     def _check_schema(self, event: Event) -> None:
         if self._channel.schema is None:
             return
@@ -85,6 +101,29 @@ class RecordingFeed:
             raise PublishError(f"{self.channel}: {key!r} is no key: 1 to 200 visible characters without `*`")
 
 
+def _topic(event: Event) -> str:
+    return topics.join(event.channel, event.key)
+
+
+class _Shown:
+    """Events at their times; after the last there will be no other."""
+
+    def __init__(self, events: Sequence[Event], since_1970: float) -> None:
+        self._events = iter(sorted(events, key=lambda event: event.at))
+        self._since_1970 = since_1970
+
+    def __aiter__(self) -> _Shown:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = next(self._events, None)
+        if event is None:
+            await trio.sleep_forever()
+            raise AssertionError("unreachable")
+        await trio.sleep_until(event.at - self._since_1970)
+        return event
+
+
 class _Beats:
     """The rhythm of the appliance's own feeds."""
 
@@ -100,8 +139,14 @@ class _Beats:
         return count
 
 
-async def record(channel: Channel, *, seconds: float, settings: Any = None) -> list[Event]:  # noqa: ANN401 - the channel's own Settings
-    """Run a channel's producer, and give what it publishes before `seconds` have passed.
+async def record(
+    channel: Channel,
+    *,
+    seconds: float,
+    settings: Any = None,  # noqa: ANN401 - the channel's own Settings
+    shown: Iterable[Event] = (),
+) -> list[Event]:
+    """Run a channel's producer, and give what it publishes before `seconds` have passed; `shown` is what it watches.
 
     With a clock that jumps (`autojump_clock` of pytest-trio) an hour takes no time. What the producer raises is raised
     here; so is a `PluginError` when it returns, for it must run until it is cancelled.
@@ -111,7 +156,7 @@ async def record(channel: Channel, *, seconds: float, settings: Any = None) -> l
             f"{channel.name}: its rows come from the source {channel.source!r}: run that source's `produce` "
             "with a RecordingFeed"
         )
-    feed = RecordingFeed(channel, settings)
+    feed = RecordingFeed(channel, settings, shown=shown)
     with trio.move_on_after(seconds) as time_is_up:
         await channel.produce(feed, feed.settings)
     if not time_is_up.cancelled_caught:

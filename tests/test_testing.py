@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,7 +14,7 @@ import trio
 
 from appliance.api import Channel, Event, Feed, Mode
 from appliance.core.history import Retention
-from appliance.runtime.feed import HubFeed
+from appliance.runtime.feed import HubFeed, Workshop
 from appliance.runtime.hub import Hub
 from appliance.runtime.status import Health
 from appliance.testing import PluginError, PublishError, RecordingFeed, record
@@ -57,7 +58,8 @@ def channel(**changes: Any) -> Channel:
 def of_an_appliance(channel: Channel, settings: object) -> Feed:
     hub = Hub(epoch="epoch", most_topics=100, most_bytes=65_536)
     hub.open(channel, settings, Retention(count=10, age=None, size=65_536))
-    return HubFeed(channel, hub, Health(), structlog.get_logger())
+    workshop = Workshop(hub=hub, threads=trio.CapacityLimiter(1), most_watched=10)
+    return HubFeed(channel, workshop, Health(), structlog.get_logger())
 
 
 both = pytest.mark.parametrize("feed_of", [RecordingFeed, of_an_appliance])
@@ -197,3 +199,23 @@ async def test_to_publish_is_to_let_others_run_and_be_cancelled(feed_of: MakeFee
         scope.cancel()
         await feed.publish({"symbol": "BTC", "fee": 1}, key="BTC")
     assert scope.cancelled_caught
+
+
+async def test_a_producer_that_watches_is_shown_events_at_their_times(autojump_clock: MockClock) -> None:
+    async def double(feed: Feed, _: object) -> None:
+        async for event in feed.watch("price:*"):
+            await feed.publish({"twice": 2 * event.data["price"]}, key=event.key)
+
+    start = time.time()
+    shown = [Event("price", "BTC", {"price": n}, start + 10 * n) for n in (3, 1, 2, 9)]
+    shown.append(Event("trades", "BTC", {"price": 100}, start))
+    twice = Channel(name="twice", mode=Mode.STATE, message="m", produce=double)
+    events = await record(twice, seconds=60, shown=shown)
+    assert [event.data["twice"] for event in events] == [2, 4, 6]
+    assert [round(event.at - start) for event in events] == [10, 20, 30]
+    assert autojump_clock.current_time() == 60
+
+
+@both
+async def test_blocking_code_gives_what_it_returns(feed_of: MakeFeed) -> None:
+    assert await feed_of(channel(), FeesSettings()).blocking(max, 3, 5) == 5

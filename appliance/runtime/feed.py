@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import trio
 
 from appliance.api import Event
 from appliance.core.beat import Beat
 from appliance.core.errors import PublishError
 from appliance.core.fitting import misfits
+from appliance.core.topics import check
+from appliance.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from appliance.api import Channel
     from appliance.runtime.hub import Hub
     from appliance.runtime.status import Health
+
+T = TypeVar("T")
 
 SLICE = 0.002
 """Seconds that a producer may publish before others get a turn."""
@@ -44,15 +49,32 @@ class _Beats:
         return count
 
 
-class HubFeed:
-    """Made for one run of one producer."""
+@attrs.frozen(kw_only=True)
+class Workshop:
+    """What all feeds share: the hub, the threads for blocking code, and how many watched events may wait."""
 
-    def __init__(self, channel: Channel, hub: Hub, health: Health, log: Any) -> None:  # noqa: ANN401 - any structlog logger
+    hub: Hub
+    threads: trio.CapacityLimiter
+    most_watched: int
+
+
+class HubFeed:
+    """Made for one run of one producer, and closed with it."""
+
+    def __init__(self, channel: Channel, workshop: Workshop, health: Health, log: Any) -> None:  # noqa: ANN401 - any structlog logger
         self._channel = channel
-        self._hub = hub
+        self._workshop = workshop
+        self._hub = workshop.hub
         self._health = health
         self._turn = 0.0
+        self._watches: list[Watch] = []
         self.log = log
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        for watch in self._watches:
+            self._hub.overlook(watch)
+        self._watches.clear()
 
     @property
     def channel(self) -> str:
@@ -75,6 +97,19 @@ class HubFeed:
 
     def every(self, seconds: float) -> AsyncIterator[int]:
         return _Beats(seconds, self._wake)
+
+    def watch(self, *patterns: str) -> AsyncIterator[Event]:
+        for pattern in patterns:
+            check(pattern)
+        watch = Watch(self.channel, patterns, most=self._workshop.most_watched)
+        self._watches.append(watch)
+        self._hub.observe(watch)
+        return watch
+
+    async def blocking(self, work: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - whatever the work takes
+        return await trio.to_thread.run_sync(
+            work, *arguments, limiter=self._workshop.threads, abandon_on_cancel=True
+        )
 
     def _wake(self) -> None:
         self._turn = perf_counter()

@@ -17,7 +17,7 @@ from appliance.core.errors import ErrorCode, PublishError, RequestError
 from appliance.core.history import Retention, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from appliance.api import Channel
     from appliance.core.events import Entry, Event
@@ -47,6 +47,12 @@ class Newcomers(Protocol):
     """Who wants to know of topics that come into being."""
 
     def appeared(self, topic: Topic) -> None: ...
+
+
+class Observer(Protocol):
+    """Who wants to see events as they are published, whatever becomes of them."""
+
+    def see(self, event: Event, entered: Sequence[Topic], body: bytes) -> None: ...
 
 
 class Audience:
@@ -112,6 +118,7 @@ class Hub:
         self._most_bytes = most_bytes
         self._families: dict[str, _Family] = {}
         self._newcomers: dict[Newcomers, None] = {}
+        self._observers: dict[Observer, None] = {}
         self._encode = msgspec.json.Encoder(decimal_format="number").encode
         self.events = 0
 
@@ -152,7 +159,10 @@ class Hub:
                     for outlet in audience.outlets.values():
                         outlet.offer(topic, offset, frame)
         self.events += 1
-        return [line.topic for line in lines]
+        entered = [line.topic for line in lines]
+        for observer in self._observers:
+            observer.see(event, entered, body)
+        return entered
 
     def check(self, event: Event) -> list[Topic]:
         """Raise the PublishError that publishing an event would raise; else give its topics, made where missing.
@@ -232,6 +242,13 @@ class Hub:
     def unwatch(self, newcomers: Newcomers) -> None:
         self._newcomers.pop(newcomers, None)
 
+    def observe(self, observer: Observer) -> None:
+        """Show each event to an observer, once it is in its topics."""
+        self._observers[observer] = None
+
+    def overlook(self, observer: Observer) -> None:
+        self._observers.pop(observer, None)
+
     def expire(self, now: float) -> None:
         """Let go of entries that have passed their age."""
         for family in self._families.values():
@@ -286,4 +303,6 @@ class Hub:
 
 def _check_key(family: _Family, key: str) -> None:
     if not topics.is_key(key) or topics.is_pattern(key):
-        raise PublishError(f"{family.channel.name}: {key!r} is no key: 1 to 200 visible characters without `*`")
+        raise PublishError(
+            f"{family.channel.name}: {key!r} is no key: 1 to 200 visible characters without `*`"
+        )

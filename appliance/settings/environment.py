@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PREFIX = "APPLIANCE_"
 _LEVEL = "__"
 _OF_APPLICATIONS = frozenset({"APPLIANCE_URL", "APPLIANCE_KEY", "APPLIANCE_CERTIFICATE"})
-"""What `appliance.broadcast` reads in the applications that publish; an appliance may be started from where they run."""
+"""What `appliance.broadcast` reads in applications: an appliance may be started from where they run."""
 
 
 @attrs.frozen

@@ -270,6 +270,16 @@ class RestartSettings:
 
 
 @attrs.frozen(kw_only=True)
+class ProducerSettings:
+    """What the producers of plugins may take."""
+
+    threads: int = setting(16, "Threads for the blocking code of all producers together", ge(1))
+    watch: int = setting(
+        10_000, "Events that may wait for a producer that watches other channels; past it, it fails", ge(1)
+    )
+
+
+@attrs.frozen(kw_only=True)
 class StatusSettings:
     every: Seconds = setting(10.0, "How often `system_status` is published", gt(0))
 
@@ -299,6 +309,7 @@ class Settings:
     legacy_environment: tuple[Legacy, ...] = setting(
         (), "Replaced systems whose own environment variables are read, such as `API_KEY` of `data-ws`"
     )
+    producers: ProducerSettings = setting(ProducerSettings, "What the producers of plugins may take")
     restart: RestartSettings = setting(RestartSettings, "How failed producers are restarted")
     status: StatusSettings = setting(StatusSettings, "The `system:status` topic")
     stop: StopSettings = setting(StopSettings, "How the appliance stops")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ import msgspec
 import pytest
 import structlog
 import trio
+import trio.testing
 
-from appliance.api import Channel, Mode
-from appliance.core.errors import PublishError
+from appliance.api import Channel, Event, Mode
+from appliance.core.errors import PluginError, PublishError, RequestError
 from appliance.core.history import Retention
-from appliance.runtime.feed import HubFeed
+from appliance.runtime.feed import HubFeed, Workshop
 from appliance.runtime.hub import Hub
 from appliance.runtime.status import Health
 
@@ -34,7 +36,8 @@ class Scene:
         channel = Channel(name="price", mode=Mode.STATE, message="price_update", schema=schema)
         self.hub.open(channel, None, Retention(count=1000, age=None, size=1_000_000))
         self.log = structlog.get_logger().bind(channel="price")
-        self.feed = HubFeed(channel, self.hub, self.health, self.log)
+        workshop = Workshop(hub=self.hub, threads=trio.CapacityLimiter(2), most_watched=3)
+        self.feed = HubFeed(channel, workshop, self.health, self.log)
 
     def topics(self) -> set[str]:
         return {topic.name for topic in self.hub.matching("*")}
@@ -140,3 +143,74 @@ async def test_missed_beats_are_skipped_and_the_rhythm_stays(scene: Scene, autoj
             break
         await trio.sleep({1: 2.5, 4: 3.0}.get(count, 0.9))
     assert beats == [(0, 0), (1, 1), (4, 4), (7, 7), (8, 8)]
+
+
+async def test_blocking_code_runs_in_a_thread_of_which_there_are_so_many(scene: Scene) -> None:
+    gate, inside = threading.Event(), []
+
+    def work(number: int) -> int:
+        inside.append(number)
+        gate.wait(30)
+        return threading.get_ident()
+
+    async with trio.open_nursery() as nursery:  # ends when the threads have
+        for number in range(3):
+            nursery.start_soon(scene.feed.blocking, work, number)
+        while len(inside) < 2:  # noqa: ASYNC110 - threads set no event of trio
+            await trio.sleep(0.001)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert len(inside) == 2
+        gate.set()
+    assert len(inside) == 3
+    assert await scene.feed.blocking(work, 3) != threading.get_ident()
+
+
+async def test_a_producer_watches_other_channels(scene: Scene) -> None:
+    def route(event: Event, _: object) -> tuple[str, ...]:
+        return ("all", event.key)
+
+    other = Channel(name="trades", mode=Mode.LOG, message="trade", route=route, open=True)
+    scene.hub.open(other, None, Retention(count=10, age=None, size=10_000))
+    published = {"n": 1}
+    scene.hub.publish(Event("trades", "before", {}, 1.0), 1.0)
+    watch = scene.feed.watch("trades:*", "price:*")
+    scene.hub.publish(Event("trades", "BTC", published, 2.0), 2.0)
+    scene.hub.publish(Event("price", "BTC", {}, 2.5), 2.5)
+    seen = await anext(watch)
+    assert seen == Event("trades", "BTC", {"n": 1}, 2.0)
+    assert seen.data is not published
+    with trio.move_on_after(0.01) as nothing:
+        await anext(watch)
+    assert nothing.cancelled_caught
+    only = scene.feed.watch("trades:ETH")
+    scene.hub.publish(Event("trades", "BTC", {}, 3.0), 3.0)
+    scene.hub.publish(Event("trades", "ETH", {}, 4.0), 4.0)
+    assert (await anext(only)).key == "ETH"
+
+
+async def test_a_watch_that_falls_behind_fails_and_says_so(scene: Scene) -> None:
+    scene.hub.open(
+        Channel(name="x", mode=Mode.LOG, message="m", open=True), None, Retention(10, None, 10_000)
+    )
+    watch = scene.feed.watch("x:*")
+    for _ in range(5):
+        scene.hub.publish(Event("x", "y", {}, 1.0), 1.0)
+    with pytest.raises(PluginError, match=r"lost 2 \(producers\.watch\)"):
+        await anext(watch)
+
+
+async def test_what_is_no_pattern_cannot_be_watched(scene: Scene) -> None:
+    with pytest.raises(RequestError, match="is no channel"):
+        scene.feed.watch("every price")
+
+
+async def test_a_closed_feed_watches_nothing(scene: Scene) -> None:
+    scene.hub.open(
+        Channel(name="x", mode=Mode.LOG, message="m", open=True), None, Retention(10, None, 10_000)
+    )
+    watch = scene.feed.watch("x:*")
+    scene.feed.close()
+    scene.hub.publish(Event("x", "y", {}, 1.0), 1.0)
+    with trio.move_on_after(0.01) as nothing:
+        await anext(watch)
+    assert nothing.cancelled_caught

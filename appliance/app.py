@@ -5,6 +5,7 @@ connections ⊃ flow (listeners, heartbeat, timers, flusher, producers)
 
 from __future__ import annotations
 
+import contextlib
 import random
 import secrets
 import time
@@ -15,8 +16,9 @@ import attrs
 import structlog
 import trio
 
+from appliance import broadcast
 from appliance.access.keys import Keys
-from appliance.api import Channel, Feed, Mode, NoSettings
+from appliance.api import Answering, Channel, Feed, Mode, NoSettings
 from appliance.core.errors import ErrorCode
 from appliance.core.history import Retention
 from appliance.core.topics import Aliases
@@ -24,21 +26,28 @@ from appliance.edge import listener
 from appliance.edge.admission import Admission
 from appliance.edge.connection import Arrival, Reception
 from appliance.edge.connection import serve as serve_connection
+from appliance.edge.dialogues.cryptointel import STATUS_TOPIC
 from appliance.edge.http import app as http_app
+from appliance.edge.http.publish import Publishing
 from appliance.edge.http.server import Server
 from appliance.edge.policy import Policy
-from appliance.edge.session import RESTART, STATUS_TOPIC
+from appliance.edge.session import RESTART
 from appliance.edge.surroundings import Ending, Surroundings
 from appliance.edge.tls import Contexts, Refused, Swapped
+from appliance.edge.ways import Ways
 from appliance.loading.configured import Configured
-from appliance.runtime.feed import HubFeed
+from appliance.runtime.answers import Answers
+from appliance.runtime.digest import Digests
+from appliance.runtime.feed import HubFeed, Workshop
 from appliance.runtime.flusher import Flusher
 from appliance.runtime.heartbeat import Heartbeat
 from appliance.runtime.hub import Hub
+from appliance.runtime.intake import Intake
 from appliance.runtime.report import Report
 from appliance.runtime.status import Health, Sample, Status
 from appliance.runtime.supervisor import Producer, supervise
 from appliance.runtime.timers import Timers
+from appliance.runtime.within import Within
 from appliance.web.assets import assets
 
 if TYPE_CHECKING:
@@ -51,7 +60,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-SOCKET_PATHS = frozenset({"/ws"})
 _PULSE = 1.0
 """Seconds between two looks at health, rates and the age of histories."""
 _DRAINED_BY = 0.6
@@ -96,31 +104,63 @@ class Appliance:
             most_topics=settings.limits.topics,
             most_bytes=settings.limits.event_bytes,
         )
+        self._workshop = Workshop(
+            hub=self._hub,
+            threads=trio.CapacityLimiter(settings.producers.threads),
+            most_watched=settings.producers.watch,
+        )
+        aliases = Aliases(settings.aliases)
+        self._answers = Answers(self._hub, within=lambda: self._settings.limits.answer)
         self._around = Surroundings(
             hub=self._hub,
             flusher=self._flusher,
             timers=self._timers,
             heartbeat=self._heartbeat,
             traffic=self._status.traffic,
-            aliases=Aliases(settings.aliases),
+            aliases=aliases,
             admission=self._admission,
+            digests=Digests(self._hub, clock=trio.current_time, call_at=self._timers.call_at, now=time.time),
+            answers=self._answers,
             authenticator=lambda: self._keys,
-            auth_timeout=lambda: self._settings.auth.timeout,
+            settings=lambda: self._settings,
         )
         self._report = Report(
             status=self._status,
             latency=self._flusher.latency,
-            sessions=lambda: len(self._around.sessions),
+            sessions=lambda: self._around.sessions,
             connections=lambda: self._admission.connections,
+            settings=lambda: self._settings,
         )
-        desk = http_app.Desk(around=self._around, statistics=self._report.statistics, assets=assets())
+        configured = (*channels, self._system())
+        self._intake = Intake(
+            configured,
+            hub=self._hub,
+            health=self._status.health,
+            aliases=aliases,
+            settings=lambda: self._settings.publish,
+        )
+        publishing = Publishing(
+            intake=self._intake,
+            settings=lambda: self._settings.publish,
+            authenticator=lambda: self._keys,
+            traffic=self._status.traffic,
+            admission=self._admission,
+        )
+        desk = http_app.Desk(
+            around=self._around,
+            statistics=self._report.statistics,
+            socket_status=self._report.socket_status,
+            publishing=publishing,
+            assets=assets(),
+        )
         self._http = Server(
             http_app.make(desk),
             keep_alive=settings.limits.keep_alive,
             head_bytes=settings.limits.head_bytes,
         )
-        self._reception = Reception(around=self._around, http=self._http, paths=SOCKET_PATHS)
-        self._producers = [self._producer(configured) for configured in (*channels, self._system())]
+        ways = Ways(settings.paths, trading=settings.trading.enabled)
+        self._reception = Reception(around=self._around, http=self._http, ways=ways)
+        self._producers = [self._producer(channel) for channel in configured]
 
     def stop(self) -> None:
         """Ask for an orderly end: `run` returns within the deadline."""
@@ -189,7 +229,8 @@ class Appliance:
         self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         restart = self._settings.restart
-        with scope:
+        within = Within(self._intake, self._report.sessions_by_channel)
+        with scope, broadcast.inside(within):
             async with trio.open_nursery() as producers:  # ends when `scope` is cancelled
                 for producer in self._producers:
                     run = partial(supervise, first=restart.first, most=restart.most, calm=restart.calm)
@@ -236,10 +277,20 @@ class Appliance:
         self._hub.open(channel, configured.settings, configured.retention)
         health = self._status.health[channel.name] = Health()
         log = _log.bind(channel=channel.name)
-        feed = HubFeed(channel, self._hub, health, log)
-        produce = configured.rows.produce if configured.rows is not None else channel.produce
+        rows, settings = configured.rows, configured.settings
+        produce = rows.produce if rows is not None else channel.produce
         assert produce is not None  # noqa: S101 - the catalogue has checked that there is one
-        return Producer(channel.name, partial(produce, feed, configured.settings), health, log)
+        if channel.answer is not None:
+            own = channel.answer
+            self._answers.add(channel, lambda key: own(key, settings))
+        elif isinstance(rows, Answering):
+            self._answers.add(channel, lambda key: rows.answer(channel.name, key, settings))
+
+        async def run() -> None:
+            with contextlib.closing(HubFeed(channel, self._workshop, health, log)) as feed:
+                await produce(feed, settings)
+
+        return Producer(channel.name, run, health, log)
 
     def _system(self) -> Configured:
         """Make the channel that tells of the appliance itself."""

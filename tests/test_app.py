@@ -17,7 +17,7 @@ from appliance.app import Appliance, Bound
 from appliance.core.errors import PluginError, SettingsError
 from appliance.edge import listener
 from appliance.edge.certificates import ensure
-from appliance.edge.session import STATUS_TOPIC
+from appliance.edge.dialogues.cryptointel import STATUS_TOPIC
 from appliance.edge.tls import Contexts
 from appliance.loading.catalogue import OWN, Catalogue, collect
 from appliance.loading.configured import configure

@@ -1,4 +1,5 @@
-"""Who is let in: most connections and sessions, of a listener and in all, and most new ones a minute of an address.
+"""Who is let in: most connections and sessions, of a listener and in all; most new ones a minute of an address, and
+most requests a minute of whoever asks again and again.
 
 Must not know sockets. Time comes in as an argument.
 """
@@ -14,10 +15,12 @@ from appliance.core.buckets import Bucket
 from appliance.core.errors import ErrorCode
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from appliance.edge.policy import Policy
 
-MOST_ADDRESSES = 65_536
-"""Addresses remembered at once; those that have been quiet for a minute are forgotten first."""
+MOST_REMEMBERED = 65_536
+"""Rates remembered at once; those of who has been quiet for a minute are forgotten first."""
 
 
 @attrs.frozen
@@ -29,13 +32,36 @@ class Refusal:
     retry_after: float
 
 
+class _Rates:
+    """What each who comes has left of its rate."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[Hashable, Bucket] = {}
+
+    def take(self, who: Hashable, most: int, now: float) -> float:
+        """Count one: 0, or how long it is too early."""
+        bucket = self._buckets.get(who)
+        if bucket is None or bucket.size != most:
+            self._forget_the_quiet(now)
+            bucket = self._buckets[who] = Bucket.per_minute(most, now)
+        return bucket.take(now)
+
+    def _forget_the_quiet(self, now: float) -> None:
+        if len(self._buckets) < MOST_REMEMBERED:
+            return
+        quiet = [who for who, bucket in self._buckets.items() if bucket.is_full(now)]
+        for who in quiet or list(self._buckets)[: MOST_REMEMBERED // 2]:
+            del self._buckets[who]
+
+
 class Admission:
     """Counts what is open. Who is let in must say when it leaves."""
 
     def __init__(self) -> None:
         self._connections: Counter[Policy] = Counter()
         self._sessions: Counter[Policy] = Counter()
-        self._addresses: dict[tuple[Policy, str], Bucket] = {}
+        self._greeted = _Rates()
+        self._asked = _Rates()
 
     @property
     def connections(self) -> int:
@@ -59,17 +85,23 @@ class Admission:
     def greet(self, policy: Policy, address: str, now: float) -> Refusal | None:
         """Count a connection of an address against its rate; addresses of a Unix socket are all one."""
         most = policy.bounds.connections_per_minute
-        bucket = self._addresses.get((policy, address))
-        if bucket is None or bucket.size != most:
-            self._forget_the_quiet(now)
-            bucket = self._addresses[policy, address] = Bucket.per_minute(most, now)
-        wait = bucket.take(now)
+        wait = self._greeted.take((policy, address), most, now)
         if not wait:
             return None
         return Refusal(
             ErrorCode.RATE_LIMITED,
             f"At most {most} connections a minute (limits.connections_per_minute)",
             wait,
+        )
+
+    def ask(self, policy: Policy, who: Hashable, now: float) -> Refusal | None:
+        """Count a request of someone against the rate of messages: each of them is one."""
+        most = policy.bounds.messages_per_minute
+        wait = self._asked.take((policy, who), most, now)
+        if not wait:
+            return None
+        return Refusal(
+            ErrorCode.RATE_LIMITED, f"At most {most} requests a minute (limits.messages_per_minute)", wait
         )
 
     def open(self, policy: Policy) -> Refusal | None:
@@ -82,10 +114,3 @@ class Admission:
 
     def close(self, policy: Policy) -> None:
         self._sessions[policy] -= 1
-
-    def _forget_the_quiet(self, now: float) -> None:
-        if len(self._addresses) < MOST_ADDRESSES:
-            return
-        quiet = [key for key, bucket in self._addresses.items() if bucket.is_full(now)]
-        for key in quiet or list(self._addresses)[: MOST_ADDRESSES // 2]:
-            del self._addresses[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,10 +11,12 @@ import attrs
 import structlog
 import trio
 
+from appliance.core.errors import ErrorCode, RequestError
 from appliance.edge import head as heads
 from appliance.edge import websocket
+from appliance.edge.line import Caller
 from appliance.edge.refusal import response
-from appliance.edge.session import Caller, Session
+from appliance.edge.session import Session
 from appliance.edge.stream import Stream
 
 if TYPE_CHECKING:
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
 
     from appliance.edge.admission import Refusal
     from appliance.edge.head import Head
+    from appliance.edge.line import Way
     from appliance.edge.policy import Policy
     from appliance.edge.surroundings import Surroundings
+    from appliance.edge.ways import Ways
 
 _log = structlog.get_logger()
 
@@ -46,7 +51,7 @@ class Reception:
 
     around: Surroundings
     http: HttpServer
-    paths: frozenset[str]
+    ways: Ways
     arriving: set[trio.CancelScope] = attrs.field(factory=set)
     """Of connections that have not asked for anything yet; at a stop they are cancelled."""
 
@@ -87,7 +92,7 @@ async def serve(arrival: Arrival, reception: Reception) -> None:
                 head = await _head(stream, limits.head_bytes)
         if head is not None and head.wants_websocket:
             await _serve_socket(arrival, reception, stream, head, deadline=deadline)
-            await stream.finish()
+            await stream.finish(within=limits.linger)
         else:
             await reception.http.serve(stream, arrival.policy)
     except Unserved as unserved:
@@ -95,7 +100,7 @@ async def serve(arrival: Arrival, reception: Reception) -> None:
         _log.debug("connection refused", client=arrival.address, why=unserved.kind)
         if unserved.answer:
             stream.push(unserved.answer)
-        await stream.finish()
+        await stream.finish(within=limits.linger)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         reception.around.traffic.errors["connection_lost"] += 1
     finally:
@@ -165,8 +170,13 @@ async def _serve_socket(
     arrival: Arrival, reception: Reception, stream: Stream, head: Head, *, deadline: float
 ) -> None:
     policy, around = arrival.policy, reception.around
-    _check_upgrade(reception, policy, head)
+    way = _way(reception, head)
+    _check_upgrade(policy, head)
+    if way.unauthorized is not None:
+        _check_credential(arrival, reception, head, way.unauthorized)
     refused = _refused(arrival, reception)
+    if refused is not None and way.unauthorized is not None:
+        raise Unserved(refused.code, _refusal(refused))
     try:
         async with _lone_errors(), trio.open_nursery() as nursery:  # ends with the session
             with trio.fail_at(deadline):
@@ -176,7 +186,8 @@ async def _serve_socket(
                     most_bytes=policy.bounds.message_bytes,
                     subprotocol=SUBPROTOCOL if head.offers(SUBPROTOCOL.encode()) else None,
                 )
-            session = Session(socket, policy, Caller(address=arrival.address, head=head), around)
+            caller = Caller(address=arrival.address, head=head)
+            session = Session(socket, policy, caller, around, way.dialogue)
             await (session.run() if refused is None else session.refuse(refused))
             nursery.cancel_scope.cancel()
     except trio.TooSlowError:
@@ -206,12 +217,30 @@ async def _lone_errors() -> AsyncIterator[None]:
         raise
 
 
-def _check_upgrade(reception: Reception, policy: Policy, head: Head) -> None:
-    if head.path not in reception.paths:
-        known = ", ".join(sorted(reception.paths))
-        raise Unserved(
-            "unknown_path", response(HTTPStatus.NOT_FOUND, f"no WebSocket here; there is one at {known}")
-        )
+def _way(reception: Reception, head: Head) -> Way:
+    way = reception.ways.find(head.path)
+    if way is None:
+        text = f"no WebSocket here; there is one at {reception.ways}"
+        raise Unserved("unknown_path", response(HTTPStatus.NOT_FOUND, text))
+    return way
+
+
+def _check_credential(arrival: Arrival, reception: Reception, head: Head, unauthorized: str) -> None:
+    try:
+        arrival.policy.admit(head.headers, head.query, reception.around.authenticator())
+    except RequestError as error:
+        headers = {"www-authenticate": 'Bearer realm="appliance"'}
+        answer = response(HTTPStatus.UNAUTHORIZED, unauthorized, headers)
+        raise Unserved(error.code, answer) from None
+
+
+def _refusal(refused: Refusal) -> bytes:
+    limited = refused.code is ErrorCode.RATE_LIMITED
+    status = HTTPStatus.TOO_MANY_REQUESTS if limited else HTTPStatus.SERVICE_UNAVAILABLE
+    return response(status, refused.message, {"retry-after": f"{math.ceil(refused.retry_after)}"})
+
+
+def _check_upgrade(policy: Policy, head: Head) -> None:
     if not head.is_plain:
         text = "the head of a WebSocket upgrade is plain ASCII"
         raise Unserved("bad_upgrade", response(HTTPStatus.BAD_REQUEST, text))

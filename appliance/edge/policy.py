@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from appliance.access import credentials
+from appliance.access.principals import ANONYMOUS
+from appliance.core.errors import ErrorCode, RequestError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from appliance.access.principals import Authenticator, Principal
     from appliance.settings.tree import Auth, LimitSettings, ListenLimits, ListenSettings
 
 
@@ -61,6 +67,27 @@ class Policy:
             self._settled = listen, limits
             self._bounds = settle(listen.limits, limits)
         return self._bounds
+
+    def admit(
+        self, headers: Iterable[tuple[bytes, bytes]], query: str, authenticator: Authenticator
+    ) -> Principal:
+        """Give the principal of a request; RequestError, where one that the listener asks for is not shown or wrong."""
+        if self.auth == "none":
+            return ANONYMOUS
+        credential = credentials.find(headers, query)
+        if credential is not None:
+            return authenticator.authenticate(credential, time.time())
+        if self.auth == "optional":
+            return ANONYMOUS
+        raise RequestError(
+            ErrorCode.UNAUTHORIZED, "show an API key: `Authorization: Bearer KEY`, or `?token=KEY`"
+        )
+
+    def allows_origin(self, origin: bytes | None, host: bytes | None) -> bytes | None:
+        """Give the origin whose pages may read an answer: `*` for all, this one, or none."""
+        if "*" in self._listen().origins:
+            return b"*"
+        return origin if self.admits_origin(origin, host) else None
 
     def admits_origin(self, origin: bytes | None, host: bytes | None) -> bool:
         """Whether a page of this origin may connect; who sends no origin is no page."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _CHUNK = 65_536
 _PEEKED = 16
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
-_LINGER = 2.0
-"""Seconds that a peer has to take the last words before a graceful close becomes a hard one."""
 
 
 class Stream(trio.abc.Stream):
@@ -218,13 +216,13 @@ class Stream(trio.abc.Stream):
         self.received += len(data)
         return data
 
-    async def finish(self) -> None:
+    async def finish(self, *, within: float) -> None:
         """Close gracefully: see that the peer can read the last words, which a hard close would throw away.
 
-        Reads what the peer still sends, so nobody else may.
+        It has so many seconds for that. Reads what the peer still sends, so nobody else may.
         """
         with (
-            trio.move_on_after(_LINGER) as patience,
+            trio.move_on_after(within) as patience,
             contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError),
         ):
             await self.drained()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from appliance.access.principals import Authenticator
     from appliance.core.topics import Aliases
     from appliance.edge.admission import Admission
+    from appliance.runtime.answers import Answers
+    from appliance.runtime.digest import Digests
     from appliance.runtime.flusher import Flusher
     from appliance.runtime.heartbeat import Heartbeat
     from appliance.runtime.hub import Hub
     from appliance.runtime.status import Traffic
     from appliance.runtime.timers import Timers
+    from appliance.settings.tree import Settings
 
 
 @attrs.frozen
@@ -39,6 +42,13 @@ class Ongoing(Protocol):
     """A session, whatever way it travels."""
 
     @property
+    def dialect(self) -> str: ...
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What the log and the status say of the client."""
+
+    @property
     def received(self) -> int: ...
 
     @property
@@ -59,6 +69,8 @@ class Surroundings:
     traffic: Traffic
     aliases: Aliases
     admission: Admission
+    digests: Digests
+    answers: Answers
     authenticator: Callable[[], Authenticator]
-    auth_timeout: Callable[[], float]
+    settings: Callable[[], Settings]
     sessions: set[Ongoing] = attrs.field(factory=set)

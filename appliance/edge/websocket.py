@@ -13,6 +13,8 @@ import trio_websocket
 from appliance.dialects import framing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.edge.stream import Stream
 
 _NO_FAREWELL = 1006
@@ -20,6 +22,8 @@ _NO_FAREWELL = 1006
 
 _MOST_REASON = 123
 """Bytes of a close frame's reason."""
+
+_MESSAGE_TOO_BIG = (1009).to_bytes(2, "big")
 
 _TOO_BIG = "Exceeded maximum message size"
 """How the reason begins that trio-websocket gives for a message that is too big."""
@@ -51,9 +55,12 @@ class _Wire(trio.abc.Stream):
         self.ended = trio.Event()
         self.closed = False
         self.farewell = False
+        self.too_big: Callable[[], None] | None = None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if data and data[0] == framing.CLOSE:
+            if self.too_big is not None and bytes(data[2:4]) == _MESSAGE_TOO_BIG:
+                self.too_big()
             self._stream.mute()
             self.farewell = True
         await self._stream.send_all(data)
@@ -90,6 +97,10 @@ class Socket:
         self._connection = connection
         self._wire = wire
         self.stream = stream
+
+    def before_too_big(self, call: Callable[[], None]) -> None:
+        """Call this before the socket is closed because the peer's message is too big: something may still be said."""
+        self._wire.too_big = call
 
     async def receive(self) -> str | bytes:
         """Give the next message; `Hangup` when there will be none."""

@@ -67,9 +67,7 @@ class Flusher:
         self.latency = Histogram()
         self.deliveries = 0
 
-    def outbox(
-        self, sink: Sink, slow: Callable[[str], None], *, burst: int, ordered: bool = False
-    ) -> Outbox:
+    def outbox(self, sink: Sink, slow: Callable[[str], None], *, burst: int, ordered: bool = False) -> Outbox:
         """Make an outbox that is written to `sink`."""
         return Outbox(self._changed, self._root, burst=burst, ordered=ordered, owner=_Lane(sink, slow))
 

@@ -5,32 +5,49 @@ Must not know how either is sent.
 
 from __future__ import annotations
 
-import datetime as dt
 import time
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from appliance.core.instants import timestamp
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from appliance.core.histogram import Histogram
     from appliance.runtime.status import Health, Status
+    from appliance.settings.tree import Settings
+
+_STREAMS = {"price": "price_updates"}
+"""What the trading-stream system calls a channel."""
+
+
+class Ongoing(Protocol):
+    """A session, as far as it is told of."""
+
+    @property
+    def dialect(self) -> str: ...
+
+    @property
+    def details(self) -> Mapping[str, Any]: ...
 
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """The callables give what is open at the moment."""
+    """The callables give what is open, and what the settings are, at the moment."""
 
     status: Status
     latency: Histogram
-    sessions: Callable[[], int]
+    sessions: Callable[[], Collection[Ongoing]]
     connections: Callable[[], int]
+    settings: Callable[[], Settings]
 
     def system_status(self) -> dict[str, Any]:
         return {
             "status": "healthy" if self.status.healthy else "degraded",
-            "active_connections": self.sessions(),
+            "active_connections": len(self.sessions()),
             "messages_per_second": round(self.status.rates().deliveries, 2),
             "uptime": round(self.status.uptime, 2),
             "timestamp": timestamp(time.time()),
@@ -59,14 +76,37 @@ class Report:
                 "opened_per_minute": round(60 * rates.opened, 2),
                 "closed_per_minute": round(60 * rates.closed, 2),
             },
+            "connections": self.sessions_by_channel(),
             "channels": {name: _health(health) for name, health in status.health.items()},
         }
 
+    def sessions_by_channel(self) -> dict[str, Any]:
+        """Count sessions by what they are on: the stream, where their dialect has several, or else the dialect."""
+        sessions = self.sessions()
+        counts = Counter(session.details.get("channel", session.dialect) for session in sessions)
+        return {"total": len(sessions), "channels": dict(sorted(counts.items()))}
 
-def timestamp(moment: float) -> str:
-    """Write a time as RFC 3339, in UTC."""
-    at = dt.datetime.fromtimestamp(moment, dt.UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def socket_status(self) -> dict[str, Any]:
+        """Say what the status page of the trading-stream system says, of all channels, in its words."""
+        settings, sessions = self.settings(), self.sessions()
+        told = {_STREAMS.get(name, name): _health(health) for name, health in self.status.health.items()}
+        return {
+            "enabled": settings.trading.enabled,
+            "active_connections": len(sessions),
+            "max_connections": settings.limits.sessions,
+            "ping_interval": _plain(settings.heartbeat.interval),
+            "price_update_interval": _plain(settings.trading.price_interval),
+            "portfolio_update_interval": _plain(settings.trading.portfolio_interval),
+            "stream_health": told,
+            "clients": [
+                session.details["client_id"] for session in sessions if "client_id" in session.details
+            ],
+        }
+
+
+def _plain(seconds: float) -> float:
+    """Write whole seconds as a whole number."""
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def _milliseconds(latency: Histogram) -> dict[str, float]:

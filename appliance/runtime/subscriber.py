@@ -14,11 +14,19 @@ from appliance.core.subscriptions import Joined, Subscriptions, Terms
 from appliance.core.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from typing import TypeAlias
 
-    from appliance.core.history import Position, Topic
+    from appliance.core.history import Resumption, Topic
     from appliance.core.outbox import Outbox
     from appliance.runtime.hub import Audience, Form, Hub, Outlet
+
+    Recover: TypeAlias = Callable[[Topic], Resumption | None]
+    """Says how a client that comes back goes on with a topic; None: it has not read this one before."""
+
+
+def _anew(_topic: Topic) -> None:
+    """Come for the first time."""
 
 
 class Subscriber:
@@ -55,8 +63,8 @@ class Subscriber:
         """Give the names that were subscribed to under a label."""
         return self._subscriptions.labelled(label)
 
-    def subscribe(self, name: str, terms: Terms, recover: Mapping[str, Position]) -> list[Joined]:
-        """Read a topic, or all topics of a pattern, from now on; `recover` tells where a client left off.
+    def subscribe(self, name: str, terms: Terms, recover: Recover = _anew) -> list[Joined]:
+        """Read a topic, or all topics of a pattern, from now on; `recover` is asked of topics not read yet.
 
         Nothing is sent before `catch_up`: so an answer can go first.
         """
@@ -78,7 +86,7 @@ class Subscriber:
         self._subscriptions.add(name, terms)
         if topics.is_pattern(name):
             self._hub.watch(self)
-        joined = [self._read(topic, recover.get(topic.name)) for topic in found]
+        joined = [self._read(topic, recover) for topic in found]
         for reading in joined:
             self._starts[reading.topic] = min(reading.after, self._starts.get(reading.topic, reading.after))
         return joined
@@ -102,7 +110,7 @@ class Subscriber:
             if found is None or (topics.is_pattern(found[0]) and not self._hub.has(topic)):
                 self._stop(topic)
             else:
-                self._read(topic, None)
+                self._read(topic)
         return True
 
     def leave(self) -> None:
@@ -117,9 +125,9 @@ class Subscriber:
             return
         found = self._subscriptions.find(topic)
         if found is not None:
-            self._newcomer(self._read(topic, None), found[1])
+            self._newcomer(self._read(topic), found[1])
 
-    def _read(self, topic: Topic, position: Position | None) -> Joined:
+    def _read(self, topic: Topic, recover: Recover = _anew) -> Joined:
         found = self._subscriptions.find(topic)
         assert found is not None  # noqa: S101 - callers have looked
         name, terms = found
@@ -131,9 +139,8 @@ class Subscriber:
                 self._outbox.release(topic)
             self._join(topic, terms, label)
         pattern = name if topics.is_pattern(name) else None
-        resumption, after = None, topic.last
-        if before is None and position is not None:
-            resumption = topic.resume(position)
+        resumption, after = recover(topic) if before is None else None, topic.last
+        if resumption is not None:
             after = resumption.after
         elif (before is None or before.label != terms.label) and topic.mode is Mode.STATE:
             after = max(0, topic.last - 1)

@@ -24,18 +24,24 @@ from appliance.edge.certificates import ensure
 from appliance.edge.connection import Arrival, Reception
 from appliance.edge.connection import serve as serve_connection
 from appliance.edge.http import app as http_app
+from appliance.edge.http.publish import Publishing
 from appliance.edge.http.server import Server
 from appliance.edge.policy import Policy
 from appliance.edge.stream import Stream
 from appliance.edge.surroundings import Surroundings
 from appliance.edge.tls import server_context
+from appliance.edge.ways import Ways
+from appliance.loading.configured import Configured
+from appliance.runtime.answers import Answers
+from appliance.runtime.digest import Digests
 from appliance.runtime.flusher import Flusher
 from appliance.runtime.heartbeat import Heartbeat
 from appliance.runtime.hub import Hub
-from appliance.runtime.status import Traffic
+from appliance.runtime.intake import Intake
+from appliance.runtime.status import Health, Traffic
 from appliance.runtime.timers import Timers
 from appliance.settings.address import Address
-from appliance.settings.fields import Secret
+from appliance.settings.fields import Seconds, Secret
 from appliance.settings.tree import (
     AuthSettings,
     HeartbeatSettings,
@@ -43,6 +49,7 @@ from appliance.settings.tree import (
     LimitSettings,
     ListenSettings,
     Settings,
+    TradingSettings,
 )
 
 if TYPE_CHECKING:
@@ -119,6 +126,11 @@ class Client:
 PRICE = Channel(name="price", mode=Mode.STATE, message="price_update", topics=("BTC", "ETH", "*"))
 TRADES = Channel(name="trades", mode=Mode.LOG, message="trade", open=True)
 SYSTEM = Channel(name="system", mode=Mode.STATE, message="system_status", topics=("status",))
+SIGNALS = Channel(name="signals", mode=Mode.LOG, message="signal_alert", topics=("all",))
+PREDICTIONS = Channel(name="predictions", mode=Mode.STATE, message="prediction_update", topics=("BTC", "ETH"))
+ALERTS = Channel(name="alerts", mode=Mode.LOG, message="alert", topics=("all",))
+PORTFOLIO = Channel(name="portfolio", mode=Mode.STATE, message="portfolio_update", topics=("paper",))
+CHANNELS = (PRICE, TRADES, SYSTEM, SIGNALS, PREDICTIONS, ALERTS, PORTFOLIO)
 
 
 @attrs.define(eq=False)
@@ -232,6 +244,8 @@ def configuration(*, heartbeat: HeartbeatSettings | None = None, **listen: Any) 
             timeout=timeout,
         ),
         heartbeat=heartbeat or HeartbeatSettings(),
+        paths={"/ws": "cryptointel", "/shared": "shared", "/trading": "trading"},
+        trading=TradingSettings(price_interval=Seconds(0.1), portfolio_interval=Seconds(0.1)),
     )
 
 
@@ -242,65 +256,97 @@ async def playing(
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     assets: dict[str, http_app.Asset] | None = None,
     statistics: Callable[[], dict[str, Any]] = dict,
+    socket_status: Callable[[], dict[str, Any]] = dict,
+    without: tuple[str, ...] = (),
 ) -> AsyncIterator[Stage]:
-    """Serve on a free port of the loopback until the block ends."""
+    """Serve on a free port of the loopback until the block ends; `without` names channels that there are not."""
     settings = settings or configuration()
+    channels = [channel for channel in CHANNELS if channel.name not in without]
     held = Held(settings)
     policy = Policy(lambda: held.settings.listen[0], lambda: held.settings.limits)
-    hub = Hub(
-        epoch="epoch-0", most_topics=100, most_bytes=100_000
-    )
-    for channel in (PRICE, TRADES, SYSTEM):
-        hub.open(channel, None, Retention(count=100, age=None, size=10_000_000))
+    hub = Hub(epoch="epoch-0", most_topics=100, most_bytes=100_000)
+    retention = Retention(count=100, age=None, size=10_000_000)
+    configured = [
+        Configured(channel, None, retention, None, publishable=channel is not SYSTEM) for channel in channels
+    ]
+    health = {channel.name: Health() for channel in channels}
+    for channel in channels:
+        hub.open(channel, None, retention)
+    timers = Timers()
     flusher = Flusher(stalled=lambda: held.settings.limits.stalled)
     keys = Keys(settings.auth.keys)
     around = Surroundings(
         hub=hub,
         flusher=flusher,
-        timers=Timers(),
+        timers=timers,
         heartbeat=Heartbeat(interval=settings.heartbeat.interval, timeout=settings.heartbeat.timeout),
         traffic=Traffic(),
         aliases=Aliases({"price": {"bitcoin": "BTC"}}),
         admission=Admission(),
+        digests=Digests(hub, clock=trio.current_time, call_at=timers.call_at, now=time.time),
+        answers=Answers(hub, within=lambda: held.settings.limits.answer),
         authenticator=lambda: keys,
-        auth_timeout=lambda: held.settings.auth.timeout,
+        settings=lambda: held.settings,
     )
-    app = http_app.make(http_app.Desk(around=around, statistics=statistics, assets=assets or {}))
+    aliases = around.aliases
+    intake = Intake(
+        configured, hub=hub, health=health, aliases=aliases, settings=lambda: held.settings.publish
+    )
+    publishing = Publishing(
+        intake=intake,
+        settings=lambda: held.settings.publish,
+        authenticator=lambda: keys,
+        traffic=around.traffic,
+        admission=around.admission,
+    )
+    desk = http_app.Desk(
+        around=around,
+        statistics=statistics,
+        socket_status=socket_status,
+        publishing=publishing,
+        assets=assets or {},
+    )
+    app = http_app.make(desk)
     server = Server(app, keep_alive=settings.limits.keep_alive, head_bytes=settings.limits.head_bytes)
-    door = listener.bind(Address.parse(settings.listen[0].url))
-    async with trio.open_nursery() as nursery, trio.open_nursery() as connections:  # end with the block
-        stage = Stage(
-            held=held,
-            around=around,
-            flusher=flusher,
-            server=server,
-            reception=Reception(around=around, http=server, paths=frozenset({"/ws"})),
-            policy=policy,
-            nursery=nursery,
-            connections=connections,
-            port=door.getsockname()[1],
-            client_context=tls[1] if tls else None,
-        )
+    address = Address.parse(settings.listen[0].url)
+    door = listener.bind(address)
+    try:
+        async with trio.open_nursery() as nursery, trio.open_nursery() as connections:  # end with the block
+            stage = Stage(
+                held=held,
+                around=around,
+                flusher=flusher,
+                server=server,
+                reception=Reception(
+                    around=around, http=server, ways=Ways(settings.paths, trading=settings.trading.enabled)
+                ),
+                policy=policy,
+                nursery=nursery,
+                connections=connections,
+                port=door.getsockname()[1],
+                client_context=tls[1] if tls else None,
+            )
 
-        async def serve(sock: socket.socket, address: str) -> None:
-            if not around.admission.connect(policy):
-                return
+            async def serve(sock: socket.socket, address: str) -> None:
+                if not around.admission.connect(policy):
+                    return
+                try:
+                    context = (lambda: tls[0]) if tls else None
+                    arrival = Arrival(sock=sock, address=address, policy=policy, context=context)
+                    await serve_connection(arrival, stage.reception)
+                finally:
+                    around.admission.disconnect(policy)
+
+            for run in (flusher.run, around.timers.run, around.heartbeat.run):
+                await nursery.start(run)
+            await nursery.start(partial(listener.listen, door, serve, connections=connections))
             try:
-                context = (lambda: tls[0]) if tls else None
-                arrival = Arrival(sock=sock, address=address, policy=policy, context=context)
-                await serve_connection(arrival, stage.reception)
+                yield stage
             finally:
-                around.admission.disconnect(policy)
-
-        for run in (flusher.run, around.timers.run, around.heartbeat.run):
-            await nursery.start(run)
-        await nursery.start(partial(listener.listen, door, serve, connections=connections))
-        try:
-            yield stage
-        finally:
-            connections.cancel_scope.cancel()
-            nursery.cancel_scope.cancel()
-    listener.unbind(door, Address.parse(settings.listen[0].url))
+                connections.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
+    finally:
+        listener.unbind(door, address)
 
 
 async def secured(

@@ -80,7 +80,7 @@ def test_a_reload_changes_the_rate() -> None:
 
 
 def test_addresses_that_have_been_quiet_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "MOST_ADDRESSES", 4)
+    monkeypatch.setattr(admission, "MOST_REMEMBERED", 4)
     door, gate = Admission(), policy(connections_per_minute=1)
     for number in range(3):
         assert door.greet(gate, f"quiet {number}", 0) is None
@@ -90,8 +90,38 @@ def test_addresses_that_have_been_quiet_are_forgotten_first(monkeypatch: pytest.
     assert door.greet(gate, "quiet 0", 61) is None
 
 
+def test_who_asks_has_its_requests_a_minute() -> None:
+    door, gate = Admission(), policy(messages_per_minute=2, connections_per_minute=1)
+    alice, bob = ("alice", "192.0.2.1"), ("bob", "192.0.2.1")
+    assert [door.ask(gate, alice, now) for now in (0, 0)] == [None, None]
+    refusal = door.ask(gate, alice, 0)
+    assert refusal is not None
+    assert refusal.code is ErrorCode.RATE_LIMITED
+    assert refusal.retry_after == pytest.approx(30)
+    assert "limits.messages_per_minute" in refusal.message
+    assert door.ask(gate, bob, 0) is None
+    assert door.ask(policy(messages_per_minute=2), alice, 0) is None
+    assert door.ask(gate, alice, 30) is None
+
+
+def test_requests_are_no_connections() -> None:
+    door, gate = Admission(), policy(messages_per_minute=1, connections_per_minute=1)
+    assert door.ask(gate, "192.0.2.1", 0) is None
+    assert door.greet(gate, "192.0.2.1", 0) is None
+    assert door.ask(gate, "192.0.2.1", 0) is not None
+
+
+def test_no_number_of_those_who_ask_is_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "MOST_REMEMBERED", 4)
+    door, gate = Admission(), policy(messages_per_minute=1)
+    for number in range(50):
+        assert door.ask(gate, f"busy {number}", 0) is None
+    assert door.ask(gate, "busy 49", 0) is not None
+    assert door.ask(gate, "busy 0", 0) is None
+
+
 def test_no_number_of_busy_addresses_is_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "MOST_ADDRESSES", 4)
+    monkeypatch.setattr(admission, "MOST_REMEMBERED", 4)
     door, gate = Admission(), policy(connections_per_minute=1)
     for number in range(50):
         assert door.greet(gate, f"busy {number}", 0) is None

@@ -403,9 +403,16 @@ async def test_an_address_that_connects_too_often_is_told_and_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "code"), [("x" * 70_000, 1009), ("\ud800", 1007)], ids=["too big", "no UTF-8"]
+    ("message", "code", "errors"),
+    [
+        ("x" * 70_000, 1009, {"INVALID_MESSAGE": 1, "bad_frame": 1}),
+        ("\ud800", 1007, {"bad_frame": 1}),
+    ],
+    ids=["too big", "no UTF-8"],
 )
-async def test_the_client_hears_why_even_amid_what_it_sends(stage: Stage, message: str, code: int) -> None:
+async def test_the_client_hears_why_even_amid_what_it_sends(
+    stage: Stage, message: str, code: int, errors: dict[str, int]
+) -> None:
     """The close frame must not be thrown away with a reset, for all that is unread."""
     stream: trio.abc.Stream = await (stage.dial_tls() if stage.client_context else stage.dial())
     async with stream:
@@ -420,7 +427,8 @@ async def test_the_client_hears_why_even_amid_what_it_sends(stage: Stage, messag
     assert b"\x88" in received
     reason = received[received.rindex(b"\x88") + 2 :]
     assert int.from_bytes(reason[:2], "big") == code
-    await until(lambda: stage.errors == {"bad_frame": 1})
+    assert (b"limits.message_bytes" in received) == (code == 1009)
+    await until(lambda: stage.errors == errors)
 
 
 async def test_a_session_ends_with_its_client(stage: Stage) -> None:

@@ -1,11 +1,9 @@
-"""Sessions in the appliance's own protocol, with a real client, the real hub and a stream over TCP."""
+"""The life of a session, whatever it speaks, with a real client, the real hub and a stream over TCP."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,20 +12,25 @@ import trio.testing
 import trio_websocket
 from structlog.testing import capture_logs
 
-from appliance.edge import session as session_module
 from appliance.edge.connection import SUBPROTOCOL
 from appliance.edge.session import RESTART
 from appliance.edge.surroundings import Ending
 from appliance.settings.fields import Seconds
 from appliance.settings.tree import HeartbeatSettings
-from tests.bench.load_frames import FrameReader, Opcode, client_frame
-from tests.edge.stage import EXPIRED, KEY, PATIENCE, UPGRADE, Client, Stage, configuration, playing, until
+from tests.bench.load_frames import Opcode, client_frame
+from tests.edge.clients import (
+    SHORT,
+    is_sent_off,
+    is_served,
+    read_messages,
+    subscription,
+    with_little_room,
+)
+from tests.edge.stage import EXPIRED, KEY, PATIENCE, Stage, configuration, playing, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-SHORT = 0.2
-"""Seconds of a deadline that a test waits for."""
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
@@ -37,22 +40,6 @@ async def stage() -> AsyncIterator[Stage]:
         yield opened
         await until(lambda: opened.around.admission.connections == 0)
         assert opened.around.sessions == set()
-
-
-async def is_served(client: Client) -> bool:
-    await client.say(type="ping")
-    return (await client.hear_of("pong")) == {"type": "pong"}
-
-
-async def is_sent_off(client: Client, code: str) -> None:
-    """See that a client is told this error and closed for it."""
-    message = await client.hear()
-    assert (message["type"], message["error"]["code"]) == ("error", code)
-    assert await client.close_frame() == (1008, code)
-
-
-def subscription(*names: str, **more: Any) -> dict[str, Any]:
-    return {"type": "subscribe", "channels": list(names), **more}
 
 
 # --- Who it is. ---
@@ -101,22 +88,6 @@ async def test_a_bad_credential_ends_a_session_that_had_a_good_one(stage: Stage)
         await is_sent_off(client, "INVALID_TOKEN")
 
 
-async def test_nothing_is_served_before_there_is_a_credential(stage: Stage) -> None:
-    stage.publish("price", "BTC", price=1)
-    async with stage.client(None) as client:
-        for message in (
-            subscription("price:BTC"),
-            {"type": "ping"},
-            {"type": "unsubscribe", "channels": ["x:y"]},
-        ):
-            await client.say(**message)
-            answer = await client.hear()
-            assert answer["error"]["code"] == "UNAUTHORIZED"
-            assert '"auth"' in answer["error"]["message"]
-        await client.say(type="auth", token=KEY)
-        assert (await client.hear())["type"] == "authenticated"
-
-
 async def test_without_a_credential_a_session_ends_in_time() -> None:
     async with playing(configuration(auth_timeout=SHORT)) as stage:
         async with stage.client(None) as client:
@@ -146,228 +117,7 @@ async def test_where_a_credential_is_optional_a_bad_one_is_still_refused() -> No
             await is_sent_off(client, "INVALID_TOKEN")
 
 
-# --- What it asks for. ---
-
-
-async def test_a_subscription_is_answered_with_position_snapshot_and_stream(stage: Stage) -> None:
-    for price in (1, 2):
-        stage.publish("price", "BTC", price=price)
-    async with stage.client() as client:
-        await client.say(**subscription("price:BTC", "trades:x"))
-        answer = await client.hear()
-        assert answer["type"] == "subscribed"
-        assert [(at["channel"], at["mode"], at["offset"]) for at in answer["channels"]] == [
-            ("price:BTC", "state", 2),
-            ("trades:x", "log", 0),
-        ]
-        snapshot = await client.hear()
-        assert snapshot == {"type": "price_update", "channel": "price:BTC", "offset": 2, "data": {"price": 2}}
-        stage.publish("price", "BTC", price=3)
-        stage.publish("trades", "x", amount=1)
-        assert (await client.hear())["offset"] == 3
-        assert await client.hear() == {
-            "type": "trade",
-            "channel": "trades:x",
-            "offset": 1,
-            "data": {"amount": 1},
-        }
-
-
-async def test_what_is_left_is_not_sent_any_more(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.say(**subscription("price:BTC", "price:ETH"))
-        await client.hear_of("subscribed")
-        await client.say(type="unsubscribe", channels=["price:BTC", "price:ADA"])
-        error = await client.hear()
-        assert (error["error"]["code"], error["error"]["channel"]) == ("INVALID_CHANNEL", "price:ADA")
-        assert await client.hear() == {"type": "unsubscribed", "channels": ["price:BTC"]}
-        stage.publish("price", "BTC", price=1)
-        stage.publish("price", "ETH", price=2)
-        assert (await client.hear())["channel"] == "price:ETH"
-
-
-async def test_aliases_are_heard_under_the_name_that_was_asked_for(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.say(**subscription("price:bitcoin"))
-        assert (await client.hear())["channels"][0]["channel"] == "price:bitcoin"
-        stage.publish("price", "BTC", price=1)
-        assert (await client.hear())["channel"] == "price:bitcoin"
-        await client.say(type="unsubscribe", channels=["price:bitcoin"])
-        assert await client.hear() == {"type": "unsubscribed", "channels": ["price:bitcoin"]}
-
-
-async def test_a_pattern_covers_what_is_there_and_what_appears(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.say(**subscription("trades:a*"))
-        answer = await client.hear()
-        assert (answer["channels"], answer["patterns"]) == ([], ["trades:a*"])
-        stage.publish("trades", "b", amount=1)
-        stage.publish("trades", "ab", amount=2)
-        joined = await client.hear()
-        assert joined["type"] == "subscribed"
-        assert (
-            joined["channels"][0].items()
-            >= {"channel": "trades:ab", "pattern": "trades:a*", "offset": 0}.items()
-        )
-        assert (await client.hear())["data"] == {"amount": 2}
-
-
-async def test_who_comes_back_gets_what_it_missed(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.say(**subscription("trades:x"))
-        epoch = (await client.hear())["channels"][0]["epoch"]
-        stage.publish("trades", "x", amount=0)
-        assert (await client.hear())["offset"] == 1
-    for amount in range(1, 5):
-        stage.publish("trades", "x", amount=amount)
-    async with stage.client() as client:
-        await client.say(**subscription("trades:x", recover={"trades:x": {"epoch": epoch, "offset": 2}}))
-        assert (await client.hear())["channels"][0]["recovered"] is True
-        assert [(await client.hear())["offset"] for _ in range(3)] == [3, 4, 5]
-    async with stage.client() as client:
-        await client.say(**subscription("trades:x", recover={"trades:x": {"epoch": "another", "offset": 2}}))
-        assert (await client.hear())["channels"][0]["recovered"] is False
-
-
-async def test_a_limit_leaves_updates_out(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.say(**subscription("price:BTC", limit=5))
-        assert (await client.hear())["channels"][0]["limit"] == 5
-        for price in range(100):
-            stage.publish("price", "BTC", price=price)
-        assert (await client.hear())["offset"] == 1
-        assert (await client.hear())["offset"] == 100
-        await client.say(**subscription("trades:x", limit=5))
-        assert (await client.hear())["error"]["code"] == "INVALID_MESSAGE"
-
-
-async def test_the_library_is_answered_in_its_own_form(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.say(type="subscribe", channel="prices", params={"symbols": ["BTC"]})
-        answer = await client.hear()
-        assert (answer["type"], answer["data"]["channel"]) == ("subscription_success", "prices")
-        stage.publish("price", "BTC", price=1)
-        assert (await client.hear()).items() >= {
-            "channel": "prices",
-            "topic": "price:BTC",
-            "offset": 1,
-        }.items()
-        await client.say(type="ping")
-        assert "timestamp" in (await client.hear())["data"]
-        await client.say(type="unsubscribe", channel="prices")
-        assert (await client.hear())["data"] == {"channel": "prices", "channels": ["price:BTC"]}
-        await client.say(type="unsubscribe", channel="prices")
-        failed = await client.hear()
-        assert (failed["type"], failed["data"]["code"]) == ("subscription_error", "INVALID_CHANNEL")
-
-
-async def test_who_speaks_the_documents_form_is_told_the_status_unasked(stage: Stage) -> None:
-    stage.publish("system", "status", status="healthy")
-    async with stage.client() as client:
-        await client.say(**subscription("price:BTC"))
-        await client.hear_of("subscribed")
-        assert (await client.hear()).items() >= {
-            "type": "system_status",
-            "data": {"status": "healthy"},
-        }.items()
-        await client.say(**subscription("price:ETH"))  # told once, not with each
-        await client.hear_of("subscribed")
-        stage.publish("system", "status", status="degraded")
-        assert (await client.hear())["offset"] == 2
-    async with stage.client(None) as client:
-        await client.say(type="auth", token=KEY)
-        assert (await client.hear())["type"] == "authenticated"
-        assert (await client.hear())["type"] == "system_status"
-    async with stage.client() as client:
-        await client.say(type="subscribe", channel="prices")
-        await client.hear_of("subscription_success")
-        await client.say(type="ping")
-        assert (await client.hear())["type"] == "pong"
-
-
-async def test_the_status_may_be_left_and_asked_for(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.say(**subscription("system:status"))
-        await client.hear_of("subscribed")
-        stage.publish("system", "status", status="healthy")
-        assert (await client.hear())["offset"] == 1
-        await client.say(type="unsubscribe", channels=["system:status"])
-        await client.hear_of("unsubscribed")
-        stage.publish("system", "status", status="healthy")
-        assert await is_served(client)
-
-
-# --- What it may not ask for. ---
-
-BAD_TEXTS = {
-    "no JSON": "hello",
-    "nothing": "",
-    "no object": "[1]",
-    "no type": "{}",
-    "unknown type": '{"type": "dance"}',
-    "type is no text": '{"type": 1}',
-    "wrong types": '{"type": "subscribe", "channels": "price:BTC"}',
-    "no channel": '{"type": "subscribe"}',
-    "empty list": '{"type": "subscribe", "channels": []}',
-    "deep nesting": '{"type": ' + "[" * 20_000 + "]" * 20_000 + "}",
-    "half a pair": '{"type": "subscribe", "channels": ["\\ud800"]}',
-    "half a pair as type": '{"type": "\\udfff"}',
-    "huge number": '{"type": "subscribe", "channels": ["price:BTC"], "limit": 1e999}',
-    "negative offset": '{"type": "subscribe", "channels": ["a:b"], "recover": {"a:b": {"epoch": "e", "offset": -1}}}',
-}
-
-
-@pytest.mark.parametrize("text", BAD_TEXTS.values(), ids=BAD_TEXTS.keys())
-async def test_a_bad_message_is_told_and_the_session_goes_on(stage: Stage, text: str) -> None:
-    async with stage.client() as client:
-        await client.socket.send_message(text)
-        assert (await client.hear())["error"]["code"] == "INVALID_MESSAGE"
-        assert await is_served(client)
-    assert stage.errors == {"INVALID_MESSAGE": 1}
-
-
-async def test_a_binary_message_is_told_and_the_session_goes_on(stage: Stage) -> None:
-    async with stage.client() as client:
-        await client.socket.send_message(b'{"type": "ping"}')
-        assert (await client.hear())["error"]["code"] == "INVALID_MESSAGE"
-        assert await is_served(client)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nowhere:x",
-        "price",
-        "price:",
-        ":BTC",
-        "price:B TC",
-        "pr*ce:BTC",
-        "nowhere:*",
-        "system:other",
-        "price:a*b",
-    ],
-)
-async def test_a_bad_channel_is_told_and_the_others_are_served(stage: Stage, name: str) -> None:
-    async with stage.client() as client:
-        await client.say(**subscription(name, "price:BTC"))
-        error = (await client.hear())["error"]
-        assert (error["code"], error["channel"]) == ("INVALID_CHANNEL", name)
-        assert [at["channel"] for at in (await client.hear())["channels"]] == ["price:BTC"]
-
-
-async def test_too_many_channels_are_told() -> None:
-    async with playing(configuration(limits={"subscriptions": 2})) as stage, stage.client() as client:
-        await client.say(**subscription("price:BTC", "trades:*", "price:ETH"))
-        error = (await client.hear())["error"]
-        assert (error["code"], error["channel"]) == ("RATE_LIMITED", "price:ETH")
-        assert "limits.subscriptions" in error["message"]
-        await client.hear_of("subscribed")
-        await client.say(**subscription("price:BTC"))  # again is no more
-        await client.hear_of("subscribed")
-        await client.say(type="unsubscribe", channels=["price:BTC"])
-        await client.hear_of("unsubscribed")
-        await client.say(**subscription("price:ETH"))
-        assert (await client.hear())["type"] == "subscribed"
+# --- How often it may ask. ---
 
 
 async def test_too_many_messages_are_told_when_to_come_back() -> None:
@@ -401,42 +151,14 @@ async def test_who_came_too_often_is_served_again_in_time() -> None:
 # --- Those that cannot keep up. ---
 
 
-@contextlib.asynccontextmanager
-async def stalled(stage: Stage, *names: str) -> AsyncIterator[trio.SocketStream]:
+def stalled(stage: Stage, *names: str) -> contextlib.AbstractAsyncContextManager[trio.SocketStream]:
     """A subscribed client with little room that reads only its answers."""
-    sock = trio.socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-    await sock.connect(("127.0.0.1", stage.port))
-    stream = trio.SocketStream(sock)
-    async with stream:
-        await stream.send_all(UPGRADE + f"Authorization: Bearer {KEY}\r\n\r\n".encode())
-        assert b" 101 " in await stream.receive_some()
-        text = json.dumps(subscription(*names)).encode()
-        await stream.send_all(client_frame(Opcode.TEXT, text))
-        got = b""
-        while b'"subscribed"' not in got:
-            got += bytes(await stream.receive_some())
-        yield stream
-
-
-async def read_messages(stream: trio.SocketStream) -> tuple[list[dict[str, Any]], tuple[int, str]]:
-    """Read to the close frame and answer it; give all messages and what it says."""
-    reader = FrameReader()
-    messages: list[dict[str, Any]] = []
-    with trio.fail_after(PATIENCE):
-        while True:
-            data = bytes(await stream.receive_some(65_536))
-            assert data, "ended without a close frame"
-            for opcode, payload in reader.feed(data):
-                if opcode == Opcode.CLOSE:
-                    await stream.send_all(client_frame(Opcode.CLOSE, payload))
-                    return messages, (int.from_bytes(payload[:2], "big"), payload[2:].decode())
-                messages.append(json.loads(payload))
+    return with_little_room(stage, "/ws", subscription(*names), "subscribed")
 
 
 async def test_a_client_that_accepts_nothing_is_told_where_it_can_resume() -> None:
     async with (
-        playing(configuration(limits={"stalled": SHORT, "unsent": 4_096})) as stage,
+        playing(configuration(limits={"stalled": SHORT, "unsent": 4_096, "goodbye": SHORT})) as stage,
         stalled(stage, "trades:x", "price:BTC") as stream,
     ):
         while stage.errors.get("SLOW_CLIENT", 0) == 0:
@@ -460,10 +182,9 @@ async def test_a_client_that_accepts_nothing_is_told_where_it_can_resume() -> No
             assert (await client.hear())["offset"] == trades[-1] + 1
 
 
-async def test_a_client_that_never_reads_again_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "_GOODBYE", SHORT)
+async def test_a_client_that_never_reads_again_harms_nobody() -> None:
     async with (
-        playing(configuration(limits={"stalled": SHORT, "unsent": 4_096})) as stage,
+        playing(configuration(limits={"stalled": SHORT, "unsent": 4_096, "goodbye": SHORT})) as stage,
         stage.client() as honest,
         stalled(stage, "price:BTC"),
     ):
@@ -478,12 +199,10 @@ async def test_a_client_that_never_reads_again_harms_nobody(monkeypatch: pytest.
         assert stage.errors == {"SLOW_CLIENT": 1}
 
 
-async def test_a_client_that_stalls_while_it_is_owed_events_may_be_ended(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_client_that_stalls_while_it_is_owed_events_may_be_ended() -> None:
     """The flusher waits for its socket then, and must survive that it is closed."""
-    monkeypatch.setattr(session_module, "_GOODBYE", SHORT)
-    async with playing() as stage, stage.client() as honest, stalled(stage, "price:BTC"):
+    settings = configuration(limits={"goodbye": SHORT})
+    async with playing(settings) as stage, stage.client() as honest, stalled(stage, "price:BTC"):
         await honest.say(**subscription("trades:y"))
         await honest.hear_of("subscribed")
         for _ in range(100):
@@ -544,6 +263,92 @@ async def test_a_silent_client_is_pinged_and_let_go() -> None:
         assert await is_served(honest)
 
 
+TOLD: dict[str, Callable[[Any], Any]] = {
+    "/ws": lambda message: (message["error"]["code"], message["error"]["message"]),
+    "/shared": lambda message: (None, message["error"]),
+    "/trading": lambda message: (None, message["error"]),
+    "/ws/predictions/BTC": lambda message: (None, message["message"]),
+    "/ws/alerts": lambda message: (None, message["message"]),
+}
+"""How the dialect on each path says an error: its code, where it has such a thing, and its text."""
+
+
+@pytest.mark.parametrize("target", TOLD)
+async def test_a_session_without_a_message_either_way_is_ended(target: str) -> None:
+    async with playing(configuration(limits={"idle": SHORT})) as stage, stage.client(target=target) as client:
+        started = trio.current_time()
+        code, text = TOLD[target](await client.hear_of("error"))
+        assert code in {None, "IDLE_TIMEOUT"}
+        assert text == "No message either way for 0.2 s (limits.idle)"
+        assert await client.close_frame() == (1001, "IDLE_TIMEOUT")
+        assert trio.current_time() - started >= SHORT
+        assert stage.errors == {"IDLE_TIMEOUT": 1}
+
+
+async def test_a_client_that_only_listens_to_rows_is_ended_without_a_word() -> None:
+    settings = configuration(limits={"idle": SHORT})
+    target = "/api/v1/predictions/stream"
+    async with playing(settings) as stage, stage.client(target=target) as client:
+        with pytest.raises(trio_websocket.ConnectionClosed):
+            await client.hear()
+        assert await client.close_frame() == (1001, "IDLE_TIMEOUT")
+
+
+async def test_who_speaks_or_is_spoken_to_is_not_idle() -> None:
+    """Also by what a protocol's own pings are not: they say nothing."""
+    async with (
+        playing(configuration(limits={"idle": SHORT})) as stage,
+        stage.client() as speaking,
+        stage.client() as listening,
+        stage.client() as silent,
+    ):
+        for client in (listening, silent):
+            await client.say(**subscription("trades:x" if client is listening else "trades:y"))
+            await client.hear_of("subscribed")
+        closing: list[tuple[int, str]] = []
+
+        async def read_to_the_end() -> None:
+            await silent.hear_of("error")
+            closing.append(await silent.close_frame())
+
+        async with trio.open_nursery() as nursery:  # ends with the silent client
+            nursery.start_soon(read_to_the_end)
+            while not closing:
+                await silent.socket.pong()
+                stage.publish("trades", "x", amount=1)
+                assert await is_served(speaking)
+                assert (await listening.hear())["data"] == {"amount": 1}
+                await trio.sleep(SHORT / 20)
+        assert closing == [(1001, "IDLE_TIMEOUT")]
+        assert stage.around.admission.sessions == 2
+        assert await is_served(listening)
+
+
+@pytest.mark.parametrize("target", TOLD)
+async def test_a_message_that_is_too_big_is_told_before_the_end(target: str) -> None:
+    settings = configuration(limits={"message_bytes": 1_000})
+    async with playing(settings) as stage, stage.client(target=target) as client:
+        await client.socket.send_message("x" * 1_001)
+        code, text = TOLD[target](await client.hear_of("error"))
+        assert code in {None, "INVALID_MESSAGE"}
+        assert text == "A message is at most 1000 bytes (limits.message_bytes)"
+        assert (await client.close_frame())[0] == 1009
+        assert stage.errors["INVALID_MESSAGE"] == 1
+
+
+@pytest.mark.parametrize("target", [target for target in TOLD if target != "/shared"])
+async def test_who_cannot_be_let_in_is_told_in_its_own_words(target: str) -> None:
+    async with (
+        playing(configuration(limits={"sessions": 1})) as stage,
+        stage.client(),
+        stage.client(target=target) as second,
+    ):
+        code, text = TOLD[target](await second.hear())
+        assert code in {None, "CONNECTION_FULL"}
+        assert "limits.sessions" in text
+        assert await second.close_frame() == (1013, "CONNECTION_FULL retry_after=5.0")
+
+
 async def test_an_ended_session_gets_what_it_is_owed_and_a_reason(stage: Stage) -> None:
     async with stage.client() as client:
         await client.say(**subscription("trades:x"))
@@ -572,6 +377,7 @@ async def test_a_session_is_counted_and_written_down_without_secrets(stage: Stag
         "log_level": "info",
         "client": "127.0.0.1",
         "path": "/ws",
+        "dialect": "cryptointel",
         "principal": "alice",
     }
     assert closed["event"] == "session closed"

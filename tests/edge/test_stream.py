@@ -7,6 +7,7 @@ import random
 import socket
 import ssl
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -537,7 +538,7 @@ async def test_a_closed_stream_takes_all_and_says_so_to_who_waits(ends: Ends) ->
     with pytest.raises(trio.ClosedResourceError):
         await ends.stream.send_all(b"")
     await ends.stream.aclose()
-    await ends.stream.finish()
+    await ends.stream.finish(within=2)
     assert await rest(ends.peer) == b""
 
 
@@ -572,26 +573,24 @@ async def test_a_late_reader_gets_the_last_words(ends: Ends) -> None:
     async with trio.open_nursery() as nursery:  # ends when the peer has read all
         nursery.start_soon(ends.peer.send_all, b"unread" * 1_000)
         await trio.testing.wait_all_tasks_blocked(0.05)
-        nursery.start_soon(ends.stream.finish)
+        nursery.start_soon(partial(ends.stream.finish, within=PATIENCE))
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert await rest(ends.peer) == filler + b"last words"
         await trio.aclose_forcefully(ends.peer)
 
 
-async def test_who_never_reads_the_last_words_is_cut_off(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_LINGER", 0.05)
+async def test_who_never_reads_the_last_words_is_cut_off(ends: Ends) -> None:
     ends.fill()
     with trio.fail_after(PATIENCE):
-        await ends.stream.finish()
+        await ends.stream.finish(within=0.05)
     await until(lambda: ends.stream.socket.fileno() == -1)
     assert ends.stream.waiting == 0
 
 
-async def test_who_is_cut_off_sees_a_reset(tls: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_LINGER", 0.05)
+async def test_who_is_cut_off_sees_a_reset(tls: Contexts) -> None:
     ends = await open_ends("tcp", tls)
     pushed = ends.fill()
-    await ends.stream.finish()
+    await ends.stream.finish(within=0.05)
     with pytest.raises(trio.BrokenResourceError):
         await ends.read(len(pushed))
     await ends.peer.aclose()

@@ -29,6 +29,7 @@ from appliance.api import Channel
 from appliance.core.errors import RequestError
 from appliance.core.events import Event, Mode
 from appliance.core.history import Position, Resumption, Retention
+from appliance.core.places import by_topic
 from appliance.core.subscriptions import Joined, Terms
 from appliance.runtime.flusher import Flusher
 from appliance.runtime.hub import Hub
@@ -210,7 +211,7 @@ class Client:
             label = f"{name}'" if command.labelled and not name.endswith("*") else None
             refused = self._delivery.refuses(name, command.limit)
             try:
-                found = self.subscriber.subscribe(name, Terms(FORM, label, command.limit), recover)
+                found = self.subscriber.subscribe(name, Terms(FORM, label, command.limit), by_topic(recover))
             except RequestError:
                 assert refused
                 continue

@@ -12,6 +12,7 @@ from appliance.core import chain
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.history import Position, Resumption, Retention
 from appliance.core.outbox import Outbox
+from appliance.core.places import Place, by_topic
 from appliance.core.subscriptions import Joined, Terms
 from appliance.runtime.hub import Hub
 from appliance.runtime.subscriber import Subscriber
@@ -62,7 +63,9 @@ class Scene:
         self, *names: str, terms: Terms = PLAIN, recover: dict[str, Position] | None = None
     ) -> list[Joined]:
         joined = [
-            reading for name in names for reading in self.subscriber.subscribe(name, terms, recover or {})
+            reading
+            for name in names
+            for reading in self.subscriber.subscribe(name, terms, by_topic(recover or {}))
         ]
         self.subscriber.catch_up()
         return joined
@@ -113,7 +116,7 @@ def test_of_an_empty_state_the_first_event_comes_without_a_gap(scene: Scene) -> 
 
 def test_nothing_is_sent_before_it_is_time(scene: Scene) -> None:
     scene.publish("price:BTC")
-    scene.subscriber.subscribe("price:BTC", PLAIN, {})
+    scene.subscriber.subscribe("price:BTC", PLAIN)
     assert scene.told() == []
     scene.subscriber.catch_up()
     scene.subscriber.catch_up()
@@ -122,8 +125,8 @@ def test_nothing_is_sent_before_it_is_time(scene: Scene) -> None:
 
 def test_names_that_cover_the_same_topic_send_it_once(scene: Scene) -> None:
     scene.publish("price:BTC", 4)
-    scene.subscriber.subscribe("price:B*", PLAIN, {"price:BTC": Position("e1", 1)})
-    scene.subscriber.subscribe("price:BTC", Terms(FORM, "price:bitcoin"), {})
+    scene.subscriber.subscribe("price:B*", PLAIN, by_topic({"price:BTC": Position("e1", 1)}))
+    scene.subscriber.subscribe("price:BTC", Terms(FORM, "price:bitcoin"))
     scene.subscriber.catch_up()
     assert scene.told() == [("price:bitcoin", offset) for offset in (2, 3, 4)]
 
@@ -201,6 +204,21 @@ def test_a_pattern_resumes_each_of_its_topics(scene: Scene) -> None:
     scene.publish("price:ETH", 2)
     scene.subscribe("price:*", recover={"price:BTC": Position("e1", 0)})
     assert scene.told() == [("price:BTC", 1), ("price:BTC", 2), ("price:ETH", 2)]
+
+
+def test_who_knows_one_place_among_all_topics_gets_what_came_behind_it(scene: Scene) -> None:
+    for name in ("trades:all", "price:BTC", "trades:all", "price:ETH", "trades:all"):
+        scene.publish(name)
+    place = Place("e1", 2)
+    joined = [*scene.subscriber.subscribe("price:*", PLAIN, place.resume)]
+    joined += scene.subscriber.subscribe("trades:all", PLAIN, place.resume)
+    scene.subscriber.catch_up()
+    assert [(at.topic.name, at.resumption) for at in joined] == [
+        ("price:BTC", Resumption(after=1, recovered=True, gap=None)),
+        ("price:ETH", Resumption(after=0, recovered=True, gap=None)),
+        ("trades:all", Resumption(after=1, recovered=True, gap=None)),
+    ]
+    assert sorted(scene.told()) == [("price:ETH", 1), ("trades:all", 2), ("trades:all", 3)]
 
 
 def test_who_already_reads_a_topic_does_not_resume_it(scene: Scene) -> None:
@@ -352,7 +370,7 @@ def test_sessions_do_not_share_what_they_read(scene: Scene) -> None:
     outbox = Outbox(lambda _: None, chain.root(), burst=1000)
     other = scene.session(outbox)
     scene.subscribe("price:BTC")
-    other.subscribe("price:BTC", PLAIN, {})
+    other.subscribe("price:BTC", PLAIN)
     scene.publish("price:BTC")
     other.leave()
     scene.publish("price:BTC")

@@ -13,11 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from appliance.access import credentials
-from appliance.access.principals import ANONYMOUS
-from appliance.core.errors import ErrorCode, RequestError
-from appliance.edge.http import sse
-from appliance.runtime.report import timestamp
+from appliance.core.errors import RequestError
+from appliance.core.instants import timestamp
+from appliance.core.topics import join
+from appliance.dialects import data_ws
+from appliance.edge.dialogues.data_ws import CHANNEL, newest, usual
+from appliance.edge.http import polling, publish, sse
+from appliance.edge.http.cors import Cors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from appliance.access.principals import Principal
+    from appliance.edge.http.publish import Publishing
     from appliance.edge.policy import Policy
     from appliance.edge.surroundings import Surroundings
 
     Endpoint = Callable[[Request], Awaitable[Response]]
+    Poll = Callable[[Surroundings, Policy, Principal, Request], Awaitable[Response]]
 
 
 @attrs.frozen
@@ -46,6 +50,8 @@ class Desk:
 
     around: Surroundings
     statistics: Callable[[], dict[str, Any]]
+    socket_status: Callable[[], dict[str, Any]]
+    publishing: Publishing
     assets: Mapping[str, Asset]
 
 
@@ -74,10 +80,15 @@ def make(desk: Desk) -> ASGIApp:
         Route("/health", _health, methods=["GET"]),
         Route("/ws/stats", _statistics(desk), methods=["GET"]),
         Route("/sse", _events(desk), methods=["GET"]),
+        Route("/websocket/status", _socket_status(desk), methods=["GET"]),
+        Route("/api/v1/predictions/latest", _latest_prediction(desk), methods=["GET"]),
+        Route(polling.EVENTS, _poll(desk, polling.events), methods=["GET"]),
+        Route(polling.LATEST, _poll(desk, polling.latest), methods=["GET"]),
+        Route(publish.PATH, desk.publishing.answer, methods=["POST"]),
         *(Route(path, _asset(asset), methods=["GET"]) for path, asset in desk.assets.items()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
-    return _NoSockets(app)
+    return _NoSockets(Cors(app))
 
 
 class _NoSockets:
@@ -96,7 +107,8 @@ class _NoSockets:
 
 
 async def _health(_request: Request) -> Response:
-    return Answer({"status": "healthy", "service": "appliance", "timestamp": timestamp(time.time())})
+    # Of the replaced systems data-ws alone has this page, and what watches it may look for its name.
+    return Response(data_ws.health(timestamp(time.time())), media_type=Answer.media_type)
 
 
 def _statistics(desk: Desk) -> Endpoint:
@@ -115,6 +127,39 @@ def _events(desk: Desk) -> Endpoint:
     return answer
 
 
+def _poll(desk: Desk, poll: Poll) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        principal = _authenticate(desk, request)
+        return await poll(desk.around, request.scope["state"]["policy"], principal, request)
+
+    return answer
+
+
+def _socket_status(desk: Desk) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        _authenticate(desk, request)
+        return Answer(desk.socket_status())
+
+    return answer
+
+
+def _latest_prediction(desk: Desk) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        principal = _authenticate(desk, request, unauthorized=data_ws.UNAUTHORIZED)
+        around, may_read = desk.around, principal.may_read
+        if asked := request.query_params.get("symbol"):
+            topic = around.hub.known(join(CHANNEL, asked.upper()))
+        else:
+            topic = usual(around, may_read) or newest(around.hub, may_read)
+        if topic is None or topic.latest is None or not may_read(topic.name):
+            body = data_ws.failure(data_ws.NO_PREDICTIONS)
+        else:
+            body = data_ws.success(data_ws.row(topic.latest))
+        return Response(body, media_type=Answer.media_type)
+
+    return answer
+
+
 def _asset(asset: Asset) -> Endpoint:
     async def answer(_request: Request) -> Response:
         return Response(asset.content, media_type=asset.kind, headers=_PAGE_HEADERS)
@@ -122,23 +167,15 @@ def _asset(asset: Asset) -> Endpoint:
     return answer
 
 
-def _authenticate(desk: Desk, request: Request) -> Principal:
+def _authenticate(desk: Desk, request: Request, *, unauthorized: str | None = None) -> Principal:
     policy: Policy = request.scope["state"]["policy"]
-    if policy.auth == "none":
-        return ANONYMOUS
+    query = request.scope["query_string"].decode("latin-1")
     try:
-        credential = credentials.find(request.headers.raw, request.scope["query_string"].decode("latin-1"))
-        if credential is not None:
-            return desk.around.authenticator().authenticate(credential, time.time())
+        return policy.admit(request.headers.raw, query, desk.around.authenticator())
     except RequestError as error:
         desk.around.traffic.errors[error.code] += 1
-        raise HTTPException(HTTPStatus.UNAUTHORIZED, f"Unauthorized: {error}", _CHALLENGE) from None
-    if policy.auth == "optional":
-        return ANONYMOUS
-    desk.around.traffic.errors[ErrorCode.UNAUTHORIZED] += 1
-    raise HTTPException(
-        HTTPStatus.UNAUTHORIZED, "Unauthorized: show an API key as `Authorization: Bearer KEY`", _CHALLENGE
-    )
+        text = unauthorized or f"Unauthorized: {error}"
+        raise HTTPException(HTTPStatus.UNAUTHORIZED, text, _CHALLENGE) from None
 
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="appliance"'}

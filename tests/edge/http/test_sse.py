@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +18,10 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from appliance.edge.http import sse
 from appliance.edge.surroundings import Ending
+from appliance.settings.fields import Seconds
+from appliance.settings.tree import SseSettings
+from tests.edge.http.ledger import Ledger
 from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing, rest, until
 
 if TYPE_CHECKING:
@@ -29,10 +32,14 @@ SHORT = 0.2
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 
 
+def shown(place: str) -> list[tuple[str, str]]:
+    return [("last-event-id", place)] if place else []
+
+
 class Conversation(Protocol):
     """One request, in a version of HTTP."""
 
-    def request(self, path: str) -> bytes: ...
+    def request(self, path: str, place: str = "") -> bytes: ...
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
         """Take what came; give the part of the body in it, and what is to be answered."""
@@ -52,8 +59,9 @@ class First:
         self.ended = False
         self.head: dict[bytes, bytes] = {}
 
-    def request(self, path: str) -> bytes:
-        request = h11.Request(method="GET", target=path, headers=[("host", "x"), *AUTHORIZED.items()])
+    def request(self, path: str, place: str = "") -> bytes:
+        headers = [("host", "x"), *AUTHORIZED.items(), *shown(place)]
+        request = h11.Request(method="GET", target=path, headers=headers)
         return (self._connection.send(request) or b"") + (self._connection.send(h11.EndOfMessage()) or b"")
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
@@ -78,10 +86,10 @@ class Second:
         self.ended = False
         self.head: dict[bytes, bytes] = {}
 
-    def request(self, path: str) -> bytes:
+    def request(self, path: str, place: str = "") -> bytes:
         self._connection.initiate_connection()
         pseudo = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "x")]
-        self._connection.send_headers(1, [*pseudo, *AUTHORIZED.items()], end_stream=True)
+        self._connection.send_headers(1, [*pseudo, *AUTHORIZED.items(), *shown(place)], end_stream=True)
         return self._connection.data_to_send()
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
@@ -105,6 +113,7 @@ class Reader:
     stream: trio.SocketStream
     conversation: Conversation
     retry: int | None = None
+    place: str = ""
     comments: int = 0
     waiting: bytes = b""
 
@@ -131,24 +140,37 @@ class Reader:
     async def event_or_end(self) -> dict[str, Any] | None:
         """Give the next event, or None at the end of the stream."""
         while (block := await self.block()) is not None:
-            name, _, value = block.partition(b": ")
-            if name == b"data":
-                message: dict[str, Any] = json.loads(value)
+            message = self.read(block)
+            if message is not None:
                 return message
-            if name == b"retry":
-                self.retry = int(value)
-            else:
-                assert block.startswith(b":")
-                self.comments += 1
         return None
+
+    def read(self, block: bytes) -> dict[str, Any] | None:
+        """Take the fields of a block; give the message that is in it."""
+        message: dict[str, Any] | None = None
+        for line in block.split(b"\n"):
+            name, _, value = line.partition(b": ")
+            match name:
+                case b"data":
+                    message = json.loads(value)
+                case b"id":
+                    self.place = value.decode()
+                case b"retry":
+                    self.retry = int(value)
+                case _:
+                    assert line.startswith(b":")
+                    self.comments += 1
+        return message
 
 
 @contextlib.asynccontextmanager
-async def reading(stage: Stage, channels: str, *, http2: bool = False) -> AsyncIterator[Reader]:
+async def reading(
+    stage: Stage, channels: str, *, place: str = "", http2: bool = False
+) -> AsyncIterator[Reader]:
     conversation = Second() if http2 else First()
     async with await stage.dial() as stream:
-        await stream.send_all(conversation.request(f"/sse?channels={channels}"))
-        yield Reader(stream, conversation)
+        await stream.send_all(conversation.request(f"/sse?channels={channels}", place))
+        yield Reader(stream, conversation, place=place)
 
 
 @pytest.fixture
@@ -213,8 +235,15 @@ async def test_aliases_patterns_and_newcomers(stage: Stage) -> None:
         assert [event["type"] for event in events] == ["price_update", "subscribed", "trade"]
 
 
-async def test_silence_is_broken_by_comments(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "_KEEP_ALIVE", 0.02)
+def change(stage: Stage, **seconds: float) -> None:
+    """Go on with other settings of event streams, as by a reload."""
+    held = stage.held
+    sse = SseSettings(**{name: Seconds(value) for name, value in seconds.items()})
+    held.settings = attrs.evolve(held.settings, sse=sse)
+
+
+async def test_silence_is_broken_by_comments(stage: Stage) -> None:
+    change(stage, keep_alive=0.02)
     async with reading(stage, "price:BTC") as reader:
         await reader.event()
         while reader.comments < 3:
@@ -224,6 +253,195 @@ async def test_silence_is_broken_by_comments(stage: Stage, monkeypatch: pytest.M
         stage.publish("price", "BTC", price=1)
         event = await reader.event()
         assert event["data"] == {"price": 1}
+
+
+async def test_how_long_to_wait_is_a_setting(stage: Stage) -> None:
+    change(stage, retry=0.25)
+    async with reading(stage, "price:BTC") as reader:
+        await reader.event()
+        assert reader.retry == 250
+
+
+async def test_a_stream_counts_as_one_of_its_dialect(stage: Stage) -> None:
+    async with reading(stage, "price:BTC") as reader:
+        await reader.event()
+        (session,) = stage.around.sessions
+        assert (session.dialect, dict(session.details)) == ("cryptointel", {"channel": "sse"})
+
+
+# --- Coming back. ---
+
+
+def positions(subscribed: dict[str, Any]) -> dict[str, Any]:
+    """Give, for each topic, whether it was recovered, and the gap where there is one."""
+    return {at["channel"]: (at.get("recovered"), at.get("gap")) for at in subscribed["channels"]}
+
+
+async def test_who_comes_back_gets_what_it_missed_of_all_topics(stage: Stage) -> None:
+    channels = "trades:x,price:*"
+    stage.publish("trades", "x", amount=0)  # before anybody reads
+    async with reading(stage, channels) as reader:
+        await reader.event()
+        stage.publish("price", "BTC", price=1)
+        stage.publish("trades", "x", amount=1)
+        assert [(await reader.event())["data"] for _ in range(2)] == [{"price": 1}, {"amount": 1}]
+    stage.publish("trades", "x", amount=2)
+    stage.publish("price", "ETH", price=2)
+    stage.publish("trades", "x", amount=3)
+    async with reading(stage, channels, place=reader.place) as again:
+        answer = await again.event()
+        assert positions(answer) == dict.fromkeys(("trades:x", "price:BTC", "price:ETH"), (True, None))
+        got = [(await again.event())["data"] for _ in range(3)]
+        assert got == [{"amount": 2}, {"price": 2}, {"amount": 3}]
+        stage.publish("price", "BTC", price=4)
+        assert (await again.event())["data"] == {"price": 4}
+
+
+@pytest.mark.parametrize("parameter", ["last_event_id", "lastEventId"])
+async def test_who_can_set_no_header_shows_its_place_in_the_query(stage: Stage, parameter: str) -> None:
+    for amount in range(3):
+        stage.publish("trades", "x", amount=amount)
+    async with reading(stage, f"trades:x&{parameter}=epoch-0-2") as reader:
+        assert positions(await reader.event()) == {"trades:x": (True, None)}
+        assert (await reader.event())["offset"] == 3
+
+
+async def test_a_header_is_newer_than_the_query(stage: Stage) -> None:
+    """A browser comes back to the URL that it was given, with a header of its own."""
+    for amount in range(3):
+        stage.publish("trades", "x", amount=amount)
+    async with reading(stage, "trades:x&last_event_id=epoch-0-1", place="epoch-0-2") as reader:
+        await reader.event()
+        assert (await reader.event())["offset"] == 3
+
+
+async def test_who_leaves_right_after_the_answer_misses_nothing_and_gets_nothing_twice(stage: Stage) -> None:
+    stage.publish("price", "BTC", price=1)
+    stage.publish("trades", "x", amount=1)  # no part of what a new client gets
+    stage.publish("price", "ETH", price=1)
+    channels, place, got = "price:BTC,price:ETH,trades:x", "", []
+    for _ in range(3):  # each time as far as one event further
+        async with reading(stage, channels, place=place) as reader:
+            await reader.event()
+            async with reading(stage, channels, place=reader.place) as again:
+                await again.event()
+                got.append(await again.event())
+            place = again.place
+        stage.publish("trades", "x", amount=2)
+    assert [(event["channel"], event["offset"]) for event in got] == [
+        ("price:BTC", 1),
+        ("price:ETH", 1),
+        ("trades:x", 2),
+    ]
+
+
+async def test_a_quiet_topic_does_not_bring_back_what_was_before(stage: Stage) -> None:
+    """The newest value of a topic may be much older than the stream that begins with it."""
+    stage.publish("price", "BTC", price=1)
+    for amount in range(5):
+        stage.publish("trades", "x", amount=amount)
+    async with reading(stage, "price:BTC,trades:x") as reader:
+        assert [(await reader.event())["type"] for _ in range(2)] == ["subscribed", "price_update"]
+    stage.publish("trades", "x", amount=5)
+    async with reading(stage, "price:BTC,trades:x", place=reader.place) as again:
+        answer = await again.event()
+        assert positions(answer) == {"price:BTC": (True, None), "trades:x": (True, None)}
+        event = await again.event()
+        assert (event["channel"], event["offset"]) == ("trades:x", 6)
+
+
+@pytest.mark.parametrize("place", ["epoch-1-1", "epoch-0-99", "epoch-0-2.99", "epoch-9:1", "epoch-1-9.3"])
+async def test_a_place_that_nobody_here_was_given_begins_anew(stage: Stage, place: str) -> None:
+    stage.publish("trades", "x", amount=1)
+    stage.publish("trades", "x", amount=2)
+    async with reading(stage, "trades:x", place=place) as reader:
+        assert positions(await reader.event()) == {"trades:x": (False, None)}
+        assert reader.place == place  # nothing has been sent yet: who comes back begins anew again
+        assert (await reader.event())["offset"] == 1
+    async with reading(stage, "trades:x", place=reader.place) as again:
+        assert positions(await again.event()) == {"trades:x": (True, None)}
+        assert (await again.event())["offset"] == 2
+
+
+async def test_who_comes_back_too_late_is_told(stage: Stage) -> None:
+    for number in range(150):
+        stage.publish("trades", "x", amount=number)
+        stage.publish("price", "BTC", price=number)
+    async with reading(stage, "trades:x,price:BTC", place="epoch-0-5") as reader:
+        assert positions(await reader.event()) == {"trades:x": (False, None), "price:BTC": (False, None)}
+        offsets = [(await reader.event())["offset"] for _ in range(101)]
+        assert offsets == [*range(51, 151), 150]
+
+
+async def test_a_position_of_a_poll_goes_on_as_a_stream(stage: Stage) -> None:
+    for price in range(4):
+        stage.publish("price", "BTC", price=price)
+    async with reading(stage, "price:bitcoin", place="epoch-0:2") as reader:
+        assert positions(await reader.event()) == {"price:bitcoin": (True, None)}
+        assert [(await reader.event())["offset"] for _ in range(2)] == [3, 4]
+
+
+async def test_names_of_one_topic_do_not_send_it_twice(stage: Stage) -> None:
+    stage.publish("price", "BTC", price=1)
+    async with reading(stage, "price:*,price:BTC,price:bitcoin", place="epoch-0-1") as reader:
+        answer = await reader.event()
+        assert positions(answer)["price:bitcoin"] == (True, None)
+        stage.publish("price", "BTC", price=2)
+        event = await reader.event()
+        assert (event["channel"], event["offset"]) == ("price:bitcoin", 2)
+
+
+async def cut(stage: Stage, channels: str, place: str, most: int) -> tuple[list[dict[str, Any]], str]:
+    """Read so many bytes, and give the messages that were whole by then, and the newest place."""
+    conversation = First()
+    async with await stage.dial() as stream:
+        reader = Reader(stream, conversation, place=place)
+        await stream.send_all(conversation.request(f"/sse?channels={channels}", place))
+        with trio.fail_after(PATIENCE):
+            while most > 0:
+                data = bytes(await stream.receive_some(most))
+                assert data
+                most -= len(data)
+                reader.waiting += conversation.receive(data)[0]
+    *blocks, _ = reader.waiting.split(b"\n\n")
+    messages = [message for block in blocks if (message := reader.read(block)) is not None]
+    return messages, reader.place
+
+
+TOPICS = [*(("price", key) for key in ("BTC", "ETH", "SOL", "ADA")), ("trades", "x"), ("trades", "y")]
+COVERED = "price:*,trades:x,trades:y"
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_over_however_many_cuts_nothing_is_missed_and_nothing_comes_twice(
+    stage: Stage, seed: int
+) -> None:
+    dice = random.Random(seed)
+    ledger, place, going = Ledger(), "", True
+
+    def publish() -> None:
+        channel, key = dice.choice(TOPICS)
+        stage.publish(channel, key, filler="x" * dice.randrange(200))
+
+    async def produce() -> None:
+        while going:
+            publish()
+            await trio.sleep(0.001)
+
+    for _ in range(dice.randrange(30)):
+        publish()
+    async with trio.open_nursery() as nursery:  # ends when all cuts are done
+        nursery.start_soon(produce)
+        for _ in range(40):
+            messages, place = await cut(stage, COVERED, place, dice.randrange(1, 3_000))
+            ledger.read(messages)
+        going = False
+    lasts = {topic.name: topic.last for topic in stage.hub.matching("*") if topic.last}
+    async with reading(stage, COVERED, place=place) as reader:
+        while not ledger.is_complete(lasts):
+            ledger.read([await reader.event()])
+    assert ledger.recovered > 20
+    assert sum(len(account.got) for account in ledger.accounts.values()) > 50
 
 
 # --- What is refused. ---
@@ -254,6 +472,25 @@ async def test_too_many_channels_are_told() -> None:
         assert answer.status_code == 429
         assert "limits.subscriptions" in answer.json()["error"]
         assert stage.around.admission.sessions == 0
+
+
+@pytest.mark.parametrize(
+    "place", ["12", "epoch", "epoch-0-x", "epoch-0-1.2.3", "-1", "epoch-0-1 2", "x" * 300]
+)
+async def test_a_malformed_place_is_told_what_is_right(stage: Stage, place: str) -> None:
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        url = f"http://127.0.0.1:{stage.port}/sse?channels=price:BTC"
+        async with http.stream("GET", url, headers={**AUTHORIZED, "last-event-id": place}) as answer:
+            assert answer.status_code == 400
+            assert b"EPOCH-SERIAL" in await answer.aread()
+    assert stage.around.admission.sessions == 0
+
+
+@pytest.mark.parametrize("channels", ["price:BTC,price:ETH", "price:*"])
+async def test_a_position_in_one_topic_is_none_in_several(stage: Stage, channels: str) -> None:
+    answer = await ask(stage, f"?channels={channels}&last_event_id=epoch-0:1")
+    assert answer.status_code == 400
+    assert "epoch-0:1" in answer.json()["error"]
 
 
 async def test_one_session_too_many_is_told_when_to_come_back() -> None:
@@ -346,10 +583,10 @@ async def test_a_client_that_takes_nothing_is_cut_off(channel: str) -> None:
         assert stage.around.sessions == set()
 
 
-async def test_a_stream_of_http2_that_takes_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_of_http2_that_takes_nothing_is_ended() -> None:
     """Its connection lives on: nothing of TCP would tell."""
-    monkeypatch.setattr(sse, "_GOODBYE", SHORT)
-    async with playing(configuration(limits={"stalled": SHORT})) as stage, await stage.dial() as stream:
+    limits = {"stalled": SHORT, "goodbye": SHORT}
+    async with playing(configuration(limits=limits)) as stage, await stage.dial() as stream:
         await stream.send_all(Second().request("/sse?channels=price:BTC"))
         await until(lambda: len(stage.around.sessions) == 1)
         async with trio.open_nursery() as nursery:  # ends when the session has

@@ -58,5 +58,6 @@ class Shared:
         return self._dialogue.complaint(error, complaint)
 
     def _turn_to(self, dialogue: Dialogue) -> None:
+        self._dialogue.leave()
         self._dialogue = dialogue
         dialogue.begin()

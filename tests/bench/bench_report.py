@@ -1,4 +1,4 @@
-"""What the bench found: medians, the issue's bounds held against them, and a table.
+"""What the bench found of a part: medians, the issue's bounds held against them, and a table.
 
 Must not measure. Ratios are taken within a round, so that a machine that slows down for a while
 slows both sides, and the median of the rounds counts.
@@ -15,13 +15,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.bench_measure import machine
+from tests.bench.bench_dialects import OWN
 from tests.bench.bench_rounds import BURST, Effort, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WIDTH = 110
+_HEADINGS = {"single": "one at\na time", "burst": f"bursts\nof {BURST}"}
 
 
 @attrs.frozen
@@ -57,15 +58,20 @@ RATIOS = (
     Ratio("TLS over plain, one at a time: bare loop", _FLOOR_TLS, _FLOOR),
     Ratio("TLS over plain, bursts: ours", _OWN_TLS_BURST, _OWN_BURST),
     Ratio("TLS over plain, bursts: bare loop", _FLOOR_TLS_BURST, _FLOOR_BURST),
+    *(
+        Ratio(f"{name}, against the own protocol", Cost(name, "single"), Cost(OWN, "single"))
+        for name in ("data-ws", "ara", "trading signals", "trading prices")
+    ),
 )
 
 
-def result(all_measured: Sequence[Measured], effort: Effort) -> dict[str, Any]:
+def result(all_measured: Sequence[Measured], effort: Effort, base: str) -> dict[str, Any]:
+    """Give what is found of one part; costs stand beside those of the `base`, where that was measured too."""
     by_name = {measured.name: measured for measured in all_measured}
     return {
-        "machine": machine(),
         "effort": attrs.asdict(effort),
-        "servers": {measured.name: _figures(measured, by_name.get("floor")) for measured in all_measured},
+        "base": base,
+        "servers": {measured.name: _figures(measured, by_name.get(base)) for measured in all_measured},
         "ratios": [
             _judged(ratio, by_name)
             for ratio in RATIOS
@@ -97,14 +103,14 @@ def _judged(ratio: Ratio, by_name: dict[str, Measured]) -> dict[str, Any]:
     }
 
 
-def _figures(measured: Measured, floor: Measured | None) -> dict[str, Any]:
+def _figures(measured: Measured, base: Measured | None) -> dict[str, Any]:
     return {
         "cpu_us": {mode: median(costs) * 1e6 for mode, costs in measured.costs.items()},
         "cpu_us_rounds": {mode: [cost * 1e6 for cost in costs] for mode, costs in measured.costs.items()},
-        "times_floor": {
-            mode: median(_rounds(costs, floor.costs[mode])) for mode, costs in measured.costs.items()
+        "times_base": {
+            mode: median(_rounds(costs, base.costs[mode])) for mode, costs in measured.costs.items()
         }
-        if floor
+        if base
         else {},
         "idle_percent": median(measured.idle) * 100,
         "memory_kib": measured.memory / 1024,
@@ -115,17 +121,14 @@ def _figures(measured: Measured, floor: Measured | None) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> None:
     console = Console(width=_WIDTH)
-    effort, machine_found = found["effort"], found["machine"]
+    effort, modes = found["effort"], found["effort"]["modes"]
     table = Table(
         title=f"{effort['clients']} clients, {effort['rounds']} rounds, medians: server CPU µs a delivery",
         box=box.SIMPLE_HEAD,
     )
-    table.add_column("server", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for heading in (
-        "one at\na time",
-        "times\nfloor",
-        f"bursts\nof {BURST}",
-        "times its\nbursts",
+        *(line for mode in modes for line in (_HEADINGS[mode], f"times\n{found['base']}")),
         "process\nidle %",
         "KiB a\nclient",
         "message\nbytes",
@@ -134,14 +137,15 @@ def show(found: dict[str, Any]) -> None:
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, server in found["servers"].items():
-        costs = [(server["cpu_us"][mode], server["times_floor"].get(mode)) for mode in server["cpu_us"]]
+        costs = [(server["cpu_us"][mode], server["times_base"].get(mode)) for mode in modes]
+        latency = server["clients"]["latency_ms"].get("p99")
         table.add_row(
             name,
             *(f"{figure:.2f}" if figure is not None else "" for cost in costs for figure in cost),
             f"{server['idle_percent']:.2f}",
             f"{server['memory_kib']:.1f}",
             f"{server['message_bytes']:.0f}",
-            f"{server['clients']['latency_ms'].get('p99', 0):.1f}",
+            "" if latency is None else f"{latency:.1f}",
             "all" if server["clients"]["clean"] else "WRONG",
         )
     console.print(table)
@@ -151,4 +155,3 @@ def show(found: dict[str, Any]) -> None:
         if ratio["most"] is not None:
             line += f", at most {ratio['most']:g}: {'met' if ratio['met'] else 'NOT MET'}"
         console.print(line)
-    console.print(", ".join(f"{name} {value}" for name, value in machine_found.items()))

@@ -8,11 +8,13 @@ machine for a while slows all alike; a round is the sum of its turns.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tests.bench.bench_servers import Clients, Listener, Recipe, Server
+from tests.bench.bench_recipes import Listener, Order, Recipe
+from tests.bench.bench_servers import Clients, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,11 +43,14 @@ class Effort:
     """Seconds between single events."""
     settle: float = 1.0
     """Seconds until memory is looked at, once a server has started or its clients are there."""
+    modes: tuple[str, ...] = tuple(MODES)
 
-    def order(self, burst: int) -> tuple[int, int, float]:
+    def order(self, mode: str, first: int = 1) -> Order:
+        burst = MODES[mode]
         if burst == 1:
-            return self.events, 1, self.every
-        return max(1, self.events // _SLOWER) * burst, burst, self.every * _SLOWER
+            return Order(first=first, events=self.events, burst=1, every=self.every)
+        events = max(1, self.events // _SLOWER) * burst
+        return Order(first=first, events=events, burst=burst, every=self.every * _SLOWER)
 
     @property
     def quiet(self) -> float:
@@ -62,12 +67,13 @@ class Measured:
     clients: Clients
     memory: float
     """Bytes for each client that is connected and quiet."""
+    costs: dict[str, list[float]]
+    """CPU seconds a delivery, by mode."""
     ordered: int = 0
-    """Events so far, which is the offset of the last one."""
+    """Events so far."""
+    delivered: int = 0
     idle: list[float] = attrs.Factory(list)
     """CPU seconds a second of the server's process, with all clients connected and quiet."""
-    costs: dict[str, list[float]] = attrs.Factory(lambda: {mode: [] for mode in MODES})
-    """CPU seconds a delivery."""
     report: dict[str, Any] = attrs.Factory(dict)
 
     @property
@@ -81,8 +87,8 @@ class Round:
     """What one kind of clients cost in one round."""
 
     idle: float
-    used: dict[str, float] = attrs.Factory(lambda: dict.fromkeys(MODES, 0.0))
-    deliveries: dict[str, int] = attrs.Factory(lambda: dict.fromkeys(MODES, 0))
+    used: Counter[str] = attrs.Factory(Counter)
+    deliveries: Counter[str] = attrs.Factory(Counter)
 
 
 def bring_up(recipe: Recipe, effort: Effort, folder: Path, stack: ExitStack) -> list[Measured]:
@@ -95,7 +101,8 @@ def bring_up(recipe: Recipe, effort: Effort, folder: Path, stack: ExitStack) -> 
         clients = Clients(server, listener, effort.clients, folder, stack=stack)
         time.sleep(effort.settle)
         memory = (server.process.resident() - before) / effort.clients
-        found.append(Measured(server, listener, clients, memory))
+        costs: dict[str, list[float]] = {mode: [] for mode in effort.modes}
+        found.append(Measured(server, listener, clients, memory, costs))
     return found
 
 
@@ -120,7 +127,7 @@ def _run_round(all_measured: Sequence[Measured], effort: Effort) -> list[Round]:
     rounds = [Round(idle) for idle in _measure_idle(all_measured, effort.quiet)]
     forwards = list(zip(all_measured, rounds, strict=True))
     for turn in range(effort.turns):
-        for mode in MODES:
+        for mode in effort.modes:
             for measured, found in reversed(forwards) if turn % 2 else forwards:
                 _measure(measured, mode, effort, found)
     return rounds
@@ -138,11 +145,12 @@ def _measure_idle(all_measured: Sequence[Measured], seconds: float) -> list[floa
 
 
 def _measure(measured: Measured, mode: str, effort: Effort, found: Round) -> None:
-    order = effort.order(MODES[mode])
+    order, listener = effort.order(mode, measured.ordered + 1), measured.listener
     start, cpu = time.monotonic(), measured.server.process.cpu()
-    measured.server.order(measured.listener.key, *order)
-    measured.ordered += order[0]
-    measured.clients.wait_offset(measured.ordered, _LATE)
+    measured.server.order(listener, order)
+    measured.ordered += order.events
+    delivered = measured.clients.wait_offset(listener.last(measured.ordered), _LATE)
     used = measured.server.process.cpu() - cpu
-    found.used[mode] += used - found.idle * (time.monotonic() - start)
-    found.deliveries[mode] += order[0] * effort.clients
+    found.used[mode] += used - found.idle * (time.monotonic() - start)  # type: ignore[assignment]  # seconds
+    found.deliveries[mode] += delivered - measured.delivered
+    measured.delivered = delivered

@@ -15,22 +15,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from tests.bench.bench_measure import Process
+from tests.bench.bench_recipes import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from contextlib import ExitStack
+
+    from tests.bench.bench_recipes import Listener, Order, Recipe
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SIZE = 200
 """Bytes of a message of the peers."""
-PAD = 100
-"""Filling of an event of the appliance, so that its message comes to `SIZE` too."""
-PLAIN, TLS = "tcp", "tls"
-"""Keys of the topics, equally long, so that messages are too: clients of one kind get nothing of the other's."""
 
 _START = 20.0
 _STOP = 15.0
@@ -50,85 +47,13 @@ every = 86400  # else its events would fall into some turns and not into others
 
 [log]
 level = "warning"
-
-[channels.bench]
-orders = {orders}
-keys = {keys}
-pad = {pad}
 """
 
 _LISTEN = """
 [[listen]]
-url = "{scheme}://127.0.0.1:{port}"
+url = "{transport}://127.0.0.1:{port}"
 auth = "none"
 """
-
-
-class BenchError(Exception):
-    """The bench cannot measure; the message says which process failed, and how."""
-
-
-@attrs.frozen(kw_only=True)
-class Listener:
-    """One way into a server: what is measured of it has this name, and its clients get the events of this key."""
-
-    name: str
-    key: str = PLAIN
-    subscribes: bool = False
-
-    @property
-    def topic(self) -> str:
-        return f"bench:{self.key}"
-
-    @property
-    def scheme(self) -> str:
-        return "wss" if self.key == TLS else "ws"
-
-
-@attrs.frozen(kw_only=True)
-class Recipe:
-    """How a server is started, and the ways into it."""
-
-    name: str
-    command: tuple[str, ...]
-    listeners: tuple[Listener, ...]
-    configured: bool = False
-
-
-def recipes(appliance: Sequence[str]) -> list[Recipe]:
-    """Give the servers. One appliance has both kinds of clients: what differs between them is TLS alone."""
-    return [
-        _peer("floor", "floor"),
-        _peer("floor TLS", "floor", "--tls", key=TLS),
-        Recipe(
-            name="appliance",
-            command=(*appliance, "serve", "--config"),
-            listeners=(
-                Listener(name="appliance", key=PLAIN, subscribes=True),
-                Listener(name="appliance TLS", key=TLS, subscribes=True),
-            ),
-            configured=True,
-        ),
-        _peer("websockets", "websockets_peer"),
-        _peer("fastapi", "fastapi_peer"),
-    ]
-
-
-def choose(all_recipes: Sequence[Recipe], names: Collection[str]) -> list[Recipe]:
-    """Keep the listeners of these names, and the servers that have any; no names: all."""
-    known = [listener.name for recipe in all_recipes for listener in recipe.listeners]
-    if unknown := sorted(set(names) - set(known)):
-        raise BenchError(f"{', '.join(unknown)}: no such server, only {', '.join(known)}")
-    chosen = (
-        attrs.evolve(recipe, listeners=tuple(one for one in recipe.listeners if one.name in (names or known)))
-        for recipe in all_recipes
-    )
-    return [recipe for recipe in chosen if recipe.listeners]
-
-
-def _peer(name: str, module: str, *options: str, key: str = PLAIN) -> Recipe:
-    command = (sys.executable, "-m", f"tests.bench.peers.{module}", *options)
-    return Recipe(name=name, command=command, listeners=(Listener(name=name, key=key),))
 
 
 class Running:
@@ -167,49 +92,63 @@ class Server:
     def __init__(self, recipe: Recipe, folder: Path, most: int, *, stack: ExitStack) -> None:
         self.recipe = recipe
         self._stem = folder / recipe.name.replace(" ", "-")
-        self._ports = dict(zip(recipe.listeners, _free_ports(len(recipe.listeners)), strict=True))
-        self._orders = self._stem.with_suffix(".orders")
+        names = [listener.name for listener in recipe.listeners]
+        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
         self._running = Running(recipe.name, self._command(most), folder, stack=stack)
         self.process = Process(self._running.popen.pid)
         self._wait_listening()
 
     def url(self, listener: Listener) -> str:
-        return f"{listener.scheme}://127.0.0.1:{self._ports[listener]}/ws"
+        return f"{listener.scheme}://127.0.0.1:{self._ports[listener.name]}{listener.path}"
 
-    def order(self, key: str, events: int, burst: int, every: float) -> None:
+    def order(self, listener: Listener, order: Order) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            content = json.dumps({"key": key, "events": events, "burst": burst, "every": every})
-            sender.sendto(content.encode(), str(self._orders))
+            sender.sendto(listener.written(order), self._orders(listener))
+
+    def _orders(self, listener: Listener) -> str:
+        """Give the socket that the events of a listener's clients are ordered through."""
+        stem = str(self._stem.with_suffix(".orders"))
+        return stem if listener.rows is None else f"{stem}.{listener.rows.channel}"
 
     def _command(self, most: int) -> list[str]:
-        if self.recipe.configured:
+        if self.recipe.configuration is not None:
             configuration = self._stem.with_suffix(".toml")
-            configuration.write_text(self._configuration(most))
+            configuration.write_text(self._configuration(most) + self._own_configuration())
             return [*self.recipe.command, str(configuration)]
         (port,) = self._ports.values()
-        options = ["--port", str(port), "--orders", str(self._orders), "--size", str(SIZE)]
+        options = [
+            "--port",
+            str(port),
+            "--orders",
+            self._orders(self.recipe.listeners[0]),
+            "--size",
+            str(SIZE),
+        ]
         return [*self.recipe.command, *options]
 
     def _configuration(self, most: int) -> str:
         listen = "".join(
-            _LISTEN.format(scheme=listener.key, port=port) for listener, port in self._ports.items()
+            _LISTEN.format(transport=listener.transport, port=self._ports[listener.name])
+            for listener in self.recipe.listeners
         )
         return _CONFIGURATION.format(
             state=json.dumps(str(self._stem.with_suffix(".state"))),
             plugins=json.dumps(str(HERE / "plugins")),
             listen=listen,
             most=most,
-            orders=json.dumps(str(self._orders)),
-            keys=json.dumps([listener.key for listener in self._ports]),
-            pad=PAD,
         )
+
+    def _own_configuration(self) -> str:
+        assert self.recipe.configuration is not None
+        return self.recipe.configuration.format(orders=json.dumps(str(self._stem.with_suffix(".orders"))))
 
     def _wait_listening(self) -> None:
         end = time.monotonic() + _START
         while time.monotonic() < end:
             if self._running.popen.poll() is not None:
                 raise self._running.failed(f"ended with {self._running.popen.returncode} at its start")
-            if self._orders.exists() and all(map(_listens, self._ports.values())):
+            sockets = (Path(self._orders(listener)) for listener in self.recipe.listeners)
+            if all(map(Path.exists, sockets)) and all(map(_listens, self._ports.values())):
                 return
             time.sleep(0.05)
         raise self._running.failed(f"did not listen within {_START:.0f} s")
@@ -221,12 +160,15 @@ class Clients:
     def __init__(
         self, server: Server, listener: Listener, count: int, folder: Path, *, stack: ExitStack
     ) -> None:
-        self._topic = listener.topic
+        self._topic, self._count = listener.topic, count
         command = [sys.executable, "-m", "tests.bench.load", server.url(listener)]
         command += ["--clients", str(count), "--control"]
-        if listener.subscribes:
-            opening = {"type": "subscribe", "channels": [listener.topic]}
-            command += ["--send", json.dumps(opening), "--ready", "subscribed"]
+        for message in listener.sends:
+            command += ["--send", message]
+        if listener.ready is not None:
+            command += ["--ready", listener.ready]
+        if listener.family is not None:
+            command += ["--family", listener.family, "--symbols", ",".join(listener.symbols)]
         self._running = Running(f"clients of {listener.name}", command, folder, stack=stack, obeys=True)
         arrived = self._answer()
         if arrived["clients"] != count or arrived["errors"]:
@@ -238,10 +180,13 @@ class Clients:
         print(json.dumps({"do": do, **details}), file=stdin, flush=True)
         return self._answer()
 
-    def wait_offset(self, offset: int, seconds: float) -> None:
-        """Wait for an event, not for a count: a server may send events of its own beside."""
-        if not self.tell("reach", topic=self._topic, offset=offset, seconds=seconds)["done"]:
+    def wait_offset(self, offset: int, seconds: float) -> int:
+        """Wait for an event, not for a count: a server may send events of its own beside. Give the count."""
+        answer = self.tell("reach", topic=self._topic, offset=offset, seconds=seconds)
+        if not answer["done"] or answer["clients"] < self._count:
             raise self._running.failed(f"not all at offset {offset}: {self.tell('report')}")
+        deliveries: int = answer["deliveries"]
+        return deliveries
 
     def _answer(self) -> dict[str, Any]:
         stdout = self._running.popen.stdout

@@ -18,7 +18,6 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from tests.bench.load_frames import FrameError, FrameReader, Opcode, client_frame
-from tests.bench.load_offsets import Positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,8 +85,7 @@ class Target:
 class Client:
     """`wants` says what to wait for; then call `pump`."""
 
-    __slots__ = ("_frames", "_head", "_key", "_out", "_socket", "_target", "positions", "ready", "stage",
-                 "stalled", "wants")  # fmt: skip
+    __slots__ = ("_frames", "_head", "_key", "_out", "_socket", "_target", "stage", "wants")
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -95,11 +93,8 @@ class Client:
         self._head = b""
         self._key = base64.b64encode(os.urandom(16))
         self._out = b""
-        self.positions = Positions()
         self.stage = Stage.CONNECTING
         self.wants = WRITE
-        self.ready = False
-        self.stalled = False
         self._socket = socket.socket()
         self._socket.settimeout(0.0)
         if target.receive_buffer is not None:

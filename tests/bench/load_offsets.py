@@ -1,14 +1,19 @@
 """What a delivered message says of its topic's log, and whether a client's positions still add up.
 
-Must not know sockets or frames. Deliveries come as the text of the appliance's own protocol.
+Must not know sockets or frames. Unless told otherwise, deliveries come as texts of the appliance's own protocol.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.bench.load_digests import Digest
 
 _CACHED = 4096
 _TRACKED = 10_000
@@ -20,7 +25,8 @@ class Said:
     """What a message says: `type`, and for events and gaps where they stand in which topic.
 
     An event stands at `offset`; a gap covers `offset` to `until`, both missing. `start` holds the
-    positions that an answer to `subscribe` gives: the next event of a topic follows its position.
+    positions that an answer to `subscribe` gives: the next event of a topic follows its position. A `digest` tells of
+    several events at once. `reply` is what an honest client answers.
     """
 
     type: str
@@ -29,29 +35,12 @@ class Said:
     until: int = 0
     sent_ns: int = 0
     start: tuple[tuple[str, int], ...] = ()
+    digest: Digest | None = None
+    reply: str = ""
 
 
-class Reading:
-    """Reads messages. A broadcast brings the same bytes to every client, so what they say is kept."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, Said] = {}
-
-    def read(self, payload: bytes) -> Said:
-        """Raise ValueError for a text that is no message."""
-        said = self._known.get(payload)
-        if said is None:
-            if len(self._known) >= _CACHED:
-                self._known.clear()
-            try:
-                said = _parse(payload)
-            except (KeyError, TypeError) as error:
-                raise ValueError(f"{type(error).__name__} {error}") from error
-            self._known[payload] = said
-        return said
-
-
-def _parse(payload: bytes) -> Said:
+def own(payload: bytes) -> Said:
+    """Read a text of the appliance's own protocol."""
     message = json.loads(payload)
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ValueError("not an object with a type")  # noqa: TRY004 - the text is wrong, not its type
@@ -65,6 +54,27 @@ def _parse(payload: bytes) -> Said:
     if isinstance(topic, str) and isinstance(offset, int):
         return Said(kind, topic, offset=offset, sent_ns=_sent(message.get("data")))
     return Said(kind)
+
+
+class Reading:
+    """Reads messages. A broadcast brings the same bytes to every client, so what they say is kept."""
+
+    def __init__(self, parse: Callable[[bytes], Said] = own) -> None:
+        self._parse = parse
+        self._known: dict[bytes, Said] = {}
+
+    def read(self, payload: bytes) -> Said:
+        """Raise ValueError for a text that is no message."""
+        said = self._known.get(payload)
+        if said is None:
+            if len(self._known) >= _CACHED:
+                self._known.clear()
+            try:
+                said = self._parse(payload)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise ValueError(f"{type(error).__name__} {error}") from error
+            self._known[payload] = said
+        return said
 
 
 def _code(message: dict[str, Any]) -> str:
@@ -95,10 +105,14 @@ class Findings:
     reorderings: int = 0
     declared: int = 0
     """Offsets that a gap notice declared missing."""
+    misfits: int = 0
+    """Digests that did not say just what had changed."""
+    offbeat: int = 0
+    """Digests that came at another time than an interval after the one before."""
 
     @property
     def clean(self) -> bool:
-        return not (self.gaps or self.doubles or self.reorderings)
+        return not (self.gaps or self.doubles or self.reorderings or self.misfits or self.offbeat)
 
 
 class Positions:

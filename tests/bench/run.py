@@ -1,4 +1,4 @@
-"""`make bench`: the running appliance against a bare loop of `send` and two peers, in one run.
+"""`make bench`: the running appliance against a bare loop of `send` and two peers; then its dialects.
 
 Must not be believed for a single figure: machines are noisy, so rounds interleave all servers in short
 turns, and medians count.
@@ -14,11 +14,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
+from tests.bench.bench_dialects import OWN, dialects
+from tests.bench.bench_measure import machine
+from tests.bench.bench_recipes import BenchError, Recipe, choose, recipes
 from tests.bench.bench_report import result, right, show
 from tests.bench.bench_rounds import Effort, bring_up, run_rounds
-from tests.bench.bench_servers import ROOT, BenchError, Recipe, choose, recipes
+from tests.bench.bench_servers import ROOT
 from tests.bench.load import allow_files
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ def progress(text: str) -> None:
     click.echo(text, err=True)
 
 
-def measure(effort: Effort, wanted: Sequence[Recipe]) -> dict[str, Any]:
+def measure(effort: Effort, wanted: Sequence[Recipe], base: str) -> dict[str, Any]:
     """Start what is measured, measure it, and leave nothing behind."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -38,7 +42,17 @@ def measure(effort: Effort, wanted: Sequence[Recipe]) -> dict[str, Any]:
             progress(f"{recipe.name}: starting, {effort.clients} clients of each kind connecting")
             all_measured += bring_up(recipe, effort, folder, stack)
         run_rounds(all_measured, effort, progress)
-        return result(all_measured, effort)
+        return result(all_measured, effort, base)
+
+
+def parts(effort: Effort) -> dict[str, tuple[Effort, str]]:
+    """Give how each part is measured, and what its costs stand beside.
+
+    Dialects differ less than servers and are all of one process, so that fewer turns tell; and bursts of a state
+    channel, whose newest event is what counts, are no measure.
+    """
+    fewer = attrs.evolve(effort, modes=("single",), turns=max(1, effort.turns // 3))
+    return {"servers": (effort, "floor"), "dialects": (fewer, OWN)}
 
 
 @click.command()
@@ -49,25 +63,36 @@ def measure(effort: Effort, wanted: Sequence[Recipe]) -> dict[str, Any]:
     "--events", default=10, show_default=True, help="Single events of a turn; bursts bring twice as many."
 )
 @click.option(
-    "--only", default="", help="Some of: floor,floor TLS,appliance,appliance TLS,websockets,fastapi."
+    "--only",
+    default="",
+    help="Some of: floor,floor TLS,appliance,appliance TLS,websockets,fastapi,own protocol,data-ws,ara,"
+    "trading signals,trading prices.",
 )
 @click.option("--checkout", is_flag=True, help="Measure the checkout, not dist/appliance.pyz.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write all figures to this file too.")
 @click.option("--check", is_flag=True, help="Fail when a bound is not met or an offset is wrong.")
-def main(only: str, file: Path | None, *, checkout: bool, check: bool, **amounts: int) -> None:
-    """Measure the appliance against a bare loop of send, websockets and FastAPI."""
+def main(only: str, file: Path | None, *, checkout: bool, check: bool, **amounts: Any) -> None:
+    """Measure the appliance against a bare loop of send, websockets and FastAPI, and its dialects."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     allow_files()
     program = ["-m", "appliance.cli.main"] if checkout else [str(ROOT / "dist" / "appliance.pyz")]
+    appliance = [sys.executable, *program]
     names = {name.strip() for name in only.split(",") if name.strip()}
+    found: dict[str, Any] = {"machine": machine()}
     try:
-        found = measure(Effort(**amounts), choose(recipes([sys.executable, *program]), names))
+        wanted = choose([*recipes(appliance), dialects(appliance)], names)
+        for part, (effort, base) in parts(Effort(**amounts)).items():
+            if chosen := [recipe for recipe in wanted if recipe.part == part]:
+                found[part] = measure(effort, chosen, base)
     except BenchError as error:
         raise click.ClickException(str(error)) from error
-    show(found)
+    measured = [found[part] for part in ("servers", "dialects") if part in found]
+    for each in measured:
+        show(each)
+    click.echo(", ".join(f"{name} {value}" for name, value in found["machine"].items()))
     if file is not None:
         file.write_text(json.dumps(found, indent=2))
-    if check and not right(found):
+    if check and not all(map(right, measured)):
         sys.exit(1)
 
 

@@ -10,66 +10,37 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import Server, ServerConnection, serve
+from websockets.sync.server import ServerConnection, serve
 
 from tests.bench.load import Load, Stall, main
 from tests.bench.load_client import Target
+from tests.bench.load_offsets import Findings
+from tests.bench.load_parties import Plan
+from tests.bench.scripted_server import WITHIN, event, sends, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-WITHIN = 20.0
-
-
-def event(offset: int, topic: str = "t:1", **data: Any) -> str:
-    return json.dumps({"type": "update", "channel": topic, "offset": offset, "data": data})
-
 
 @contextlib.contextmanager
-def serving(script: Callable[[ServerConnection], None], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Run a real server that does the same to every client; give its URL."""
-
-    def stay(connection: ServerConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            script(connection)
-            connection.recv()
-
-    server: Server
-    with serve(stay, "127.0.0.1", 0, ssl=tls, compression=None) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            port = server.socket.getsockname()[1]
-            yield f"{'ws' if tls is None else 'wss'}://127.0.0.1:{port}/ws"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextlib.contextmanager
-def loading(url: str, clients: int, *, opening: tuple[str, ...] = (), **options: Any) -> Iterator[Load]:
-    load = Load(Target(url=url, opening=opening), clients, **options)
+def loading(
+    url: str, clients: int, *, opening: tuple[str, ...] = (), ready: str | None = None, **options: Any
+) -> Iterator[Load]:
+    target = Target(url=url, opening=opening)
+    load = Load(Plan(targets=(target,), clients=clients, ready=ready), **options)
     try:
         load.connect(WITHIN)
         yield load
     finally:
         load.close()
-
-
-def sends(*texts: str) -> Callable[[ServerConnection], None]:
-    def script(connection: ServerConnection) -> None:
-        for text in texts:
-            connection.send(text)
-
-    return script
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +76,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 def test_every_client_gets_and_checks_every_event(tls: ssl.SSLContext, *, secure: bool) -> None:
     texts = [event(offset, sent_ns=time.monotonic_ns(), pad="x" * 5000) for offset in range(1, 21)]
     with serving(sends(*texts), tls if secure else None) as url, loading(url, 8) as load:
-        assert load.run(WITHIN, until=lambda: load.deliveries == 160)
+        assert load.run(WITHIN, until=lambda: load.deliveries() == 160)
         report = load.report()
     assert report["clean"]
     assert report["clients"] == 8
@@ -118,10 +89,11 @@ def test_gaps_doubles_and_late_events_are_counted_for_every_client() -> None:
     gap = json.dumps({"type": "gap", "channel": "t:1", "from": 8, "to": 9})
     script = sends(*map(event, (1, 2, 5, 4, 5)), *map(event, (6, 7)), gap, event(10))
     with serving(script) as url, loading(url, 3) as load:
-        assert load.run(WITHIN, until=lambda: load.deliveries == 24)
+        assert load.run(WITHIN, until=lambda: load.deliveries() == 24)
         report = load.report()
     assert not report["clean"]
-    assert report["steady"] == {"gaps": 3, "reorderings": 3, "doubles": 3, "declared": 6}
+    found = Findings(gaps=3, reorderings=3, doubles=3, declared=6)
+    assert report["steady"] == attrs.asdict(found)
 
 
 def test_clients_say_their_opening_and_are_ready_with_the_answer() -> None:
@@ -134,7 +106,7 @@ def test_clients_say_their_opening_and_are_ready_with_the_answer() -> None:
         connection.send(event(6))
 
     with serving(script) as url, loading(url, 1, opening=("hello", "again"), ready="subscribed") as load:
-        assert load.run(WITHIN, until=lambda: load.deliveries == 1)
+        assert load.run(WITHIN, until=lambda: load.deliveries() == 1)
         report = load.report()
     assert heard == ["hello", "again"]
     assert report["messages"] == {"subscribed": 1}
@@ -147,7 +119,7 @@ def test_pings_are_answered() -> None:
         connection.send(event(1))
 
     with serving(script) as url, loading(url, 2) as load:
-        assert load.run(WITHIN, until=lambda: load.deliveries == 2)
+        assert load.run(WITHIN, until=lambda: load.deliveries() == 2)
 
 
 def test_what_ends_a_client_is_an_error_by_kind() -> None:
@@ -201,10 +173,10 @@ def test_stalled_clients_read_nothing_until_their_time_is_over() -> None:
     with serving(script) as url, loading(url, 5, clock=lambda: time.monotonic() + jumped) as load:
         load.stall(2, 3600)
         go.set()
-        assert load.run(WITHIN, until=lambda: load.deliveries == 9)
+        assert load.run(WITHIN, until=lambda: load.deliveries() == 9)
         assert load.report()["topics"]["t:1"]["clients"] == 3
         jumped = 3600.0
-        assert load.run(WITHIN, until=lambda: load.deliveries == 15)
+        assert load.run(WITHIN, until=lambda: load.deliveries() == 15)
         report = load.report()
     assert report["topics"]["t:1"] == {"clients": 5, "first": [1, 1], "last": [3, 3], "last_stalled": [3, 3]}
     assert report["clean"]
@@ -222,7 +194,7 @@ def test_the_offset_of_one_topic_is_waited_for_whatever_else_arrives() -> None:
     with serving(script) as url, loading(url, 3) as load:
         assert load.run(WITHIN, until=load.reached("t:1", 1))
         assert load.run(WITHIN, until=load.reached("t:2", 2))
-        assert load.deliveries == 9
+        assert load.deliveries() == 9
         second = load.reached("t:1", 2)
         assert not second()
         go.set()

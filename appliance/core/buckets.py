@@ -32,6 +32,12 @@ class Bucket:
             return 0.0
         return (1 - self._tokens) / self.rate
 
+    def take_all(self, count: float, now: float) -> float:
+        """Take tokens that may not be there yet: the seconds until they will have been."""
+        self._fill(now)
+        self._tokens -= count
+        return max(0.0, -self._tokens / self.rate)
+
     def is_full(self, now: float) -> bool:
         self._fill(now)
         return self._tokens >= self.size

@@ -224,6 +224,12 @@ class Outbox:
         while owed and budget > 0:
             _, place, entry, rest = owed[0]
             topic, entries = rest
+            if self._ordered and entry.offset > self._cursors[topic]:
+                # Told at the place of what is left out: the entries of other topics that come before this one are
+                # behind that, and who goes on from one of them must have been told.
+                budget -= self._tell_gap(topic, entry)
+                heapq.heapreplace(owed, (self._rank(entry), place, entry, rest))
+                continue
             budget -= self._serve(topic, entry)
             following = next(entries, None)
             if following is None:
@@ -245,7 +251,9 @@ class Outbox:
         latest = topic.latest
         assert latest is not None  # noqa: S101 - there is a cursor because there are entries
         if topic.mode is Mode.STATE and (topic not in self._whole or cursor < topic.first):
-            return self._rank(latest), place, latest, (topic, iter(()))
+            kept = self._ordered and cursor >= topic.first
+            rank = self._rank(next(topic.after(cursor - 1))) if kept else 0
+            return rank, place, latest, (topic, iter(()))
         if cursor < topic.first:
             raise Lost(topic.name, cursor, topic.first - 1)
         entries = topic.after(cursor - 1)
@@ -257,16 +265,20 @@ class Outbox:
 
     def _serve(self, topic: Topic, entry: Entry) -> int:
         """Give an entry, behind a notice of those before it that are left out; returns the bytes of both."""
-        reading, cursor, size = self._readings[topic], self._cursors[topic], self.chain.size
-        if entry.offset > cursor:
-            self.conflated += entry.offset - cursor
-            self._append(reading.gap(cursor, entry.offset - 1))
-        self._append(reading.frame(entry))
-        return self.chain.size - size
+        size = self._tell_gap(topic, entry) if entry.offset > self._cursors[topic] else 0
+        return size + self._append(self._readings[topic].frame(entry))
 
-    def _append(self, frame: bytes) -> None:
+    def _tell_gap(self, topic: Topic, entry: Entry) -> int:
+        """Give a notice that what is owed before an entry is left out."""
+        cursor = self._cursors[topic]
+        self.conflated += entry.offset - cursor
+        self._cursors[topic] = entry.offset
+        return self._append(self._readings[topic].gap(cursor, entry.offset - 1))
+
+    def _append(self, frame: bytes) -> int:
         if frame:  # nothing is what a reading says of entries that do not concern it
             self.chain = self.chain.then(frame)
+        return len(frame)
 
     def _next(self, topic: Topic) -> int:
         """Give the first offset that has not left for the client."""

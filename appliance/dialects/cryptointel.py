@@ -253,6 +253,13 @@ def unsubscribed(form: Form, label: str | None, names: Iterable[str]) -> bytes:
     return _encode({"type": "unsubscribed", "channels": list(names)})
 
 
+def notice(form: Form, label: str, *, stale: bool, since: str) -> bytes:
+    """Say that a channel has been silent for too long, or no longer."""
+    content = {"channel": label, "since": since}
+    kind = "stale" if stale else "fresh"
+    return _encode({"type": kind, "data": content} if form is Form.LIBRARY else {"type": kind, **content})
+
+
 def pong(form: Form | None, timestamp: str) -> bytes:
     if form is Form.LIBRARY:
         return _encode({"type": "pong", "data": {"timestamp": timestamp}})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from appliance.dialects.complaint import Complaint
     from appliance.edge.head import Head
     from appliance.edge.policy import Policy
-    from appliance.edge.surroundings import Ending, Surroundings
+    from appliance.edge.surroundings import Ending, Notice, Surroundings
     from appliance.runtime.subscriber import Subscriber
 
 
@@ -92,6 +92,9 @@ class Dialogue(Protocol):
 
     def joined_newcomer(self, joined: Joined, terms: Terms) -> None:
         """Take note that a topic came into being under one of the client's patterns."""
+
+    def notice(self, notice: Notice) -> None:
+        """Tell the client that a channel has gone stale or is fresh, where it reads it and there are words for it."""
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         """Give the text for an error; none, where the dialect has no such thing."""

@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from appliance.access.principals import Credential, Principal
+from appliance.api import SessionInfo
 from appliance.core.buckets import Bucket
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.instants import timestamp
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from appliance.edge.admission import Refusal
     from appliance.edge.line import Caller, Dialogue, Line
     from appliance.edge.policy import Policy
-    from appliance.edge.surroundings import Surroundings
+    from appliance.edge.surroundings import Notice, Surroundings
     from appliance.edge.websocket import Socket
 
 _log = structlog.get_logger()
@@ -39,6 +40,8 @@ TRY_LATER = 1013
 
 _LOOKS = 8
 """How often, in the time that a session may be idle, it is looked at: it ends that part of the time late at most."""
+_LOOK_AGAIN = 60.0
+"""Seconds after which it is looked at anyway: a reload may have changed how long it may be idle."""
 
 
 class Session:
@@ -98,6 +101,9 @@ class Session:
     def ping(self) -> None:
         self._stream.push(self._dialogue.ping)
 
+    def notice(self, notice: Notice) -> None:
+        self._dialogue.notice(notice)
+
     def gone(self) -> None:
         self.end(Ending(GOING_AWAY, "no sign of life"))
 
@@ -137,6 +143,8 @@ class Session:
         traffic.closed += 1
         traffic.received_bytes += self._stream.received
         traffic.sent_bytes += self._stream.sent
+        if self.principal is not None:
+            self.around.hooks.closed(self._info())
         log.info(
             "session closed",
             dialect=self.dialect,
@@ -150,6 +158,18 @@ class Session:
             messages=self._count,
             bytes_sent=self._stream.sent,
             bytes_received=self._stream.received,
+        )
+
+    def _info(self) -> SessionInfo:
+        """Say of the session what plugins may know."""
+        return SessionInfo(
+            client=self.caller.address,
+            path=self.caller.head.path,
+            dialect=self.dialect,
+            principal=self.principal.name if self.principal else None,
+            details=self.details,
+            events=self.outbox.taken,
+            seconds=trio.current_time() - self._started,
         )
 
     async def refuse(self, refusal: Refusal) -> None:
@@ -198,6 +218,7 @@ class Session:
             await self._wait_for_credential()
         if self.principal is not None:
             log.info("session opened", dialect=self.dialect, **self.details, principal=self.principal.name)
+            self.around.hooks.opened(self._info())
         while self._ending is None:
             await self._serve_next()
 
@@ -247,13 +268,14 @@ class Session:
 
     async def _receive(self) -> str | bytes | None:
         """Give the next message; None when the session has ended because there is none either way."""
-        idle = self.policy.limits.idle
-        if idle is None:
-            return await self._socket.receive()
         quiet_since, taken = trio.current_time(), self.outbox.taken
         while True:
-            with trio.move_on_after(idle / _LOOKS):
+            idle = self.policy.limits.idle
+            with trio.move_on_after(_LOOK_AGAIN if idle is None else min(idle / _LOOKS, _LOOK_AGAIN)):
                 return await self._socket.receive()
+            idle = self.policy.limits.idle
+            if idle is None:
+                continue
             if taken != self.outbox.taken:
                 quiet_since, taken = trio.current_time(), self.outbox.taken
             elif trio.current_time() - quiet_since >= idle:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from appliance.runtime.digest import Digests
     from appliance.runtime.flusher import Flusher
     from appliance.runtime.heartbeat import Heartbeat
+    from appliance.runtime.hooks import Hooks
     from appliance.runtime.hub import Hub
     from appliance.runtime.status import Traffic
     from appliance.runtime.timers import Timers
@@ -38,6 +39,15 @@ class Ending:
         return f"{self.reason} retry_after={self.retry_after:.1f}"
 
 
+@attrs.frozen
+class Notice:
+    """A channel's newest events are old, or no longer: it has published nothing since a moment, or has again."""
+
+    channel: str
+    stale: bool = attrs.field(kw_only=True)
+    since: float = attrs.field(kw_only=True)
+
+
 class Ongoing(Protocol):
     """A session, whatever way it travels."""
 
@@ -53,6 +63,9 @@ class Ongoing(Protocol):
 
     @property
     def sent(self) -> int: ...
+
+    def notice(self, notice: Notice) -> None:
+        """Tell the client, where it reads the channel and its dialect has words for it."""
 
     def end(self, ending: Ending) -> None:
         """Close the session, once what it was handed so far is on its way."""
@@ -73,4 +86,5 @@ class Surroundings:
     answers: Answers
     authenticator: Callable[[], Authenticator]
     settings: Callable[[], Settings]
+    hooks: Hooks
     sessions: set[Ongoing] = attrs.field(factory=set)

@@ -39,6 +39,9 @@ class Answers:
     def add(self, channel: Channel, maker: Maker) -> None:
         self._makers[channel.name] = channel, maker
 
+    def remove(self, channel: str) -> None:
+        self._makers.pop(channel, None)
+
     async def make(self, topic: Topic) -> Entry | None:
         """Give an entry that was made for this one reader, at the place of the topic's newest."""
         name, _, key = topic.name.partition(":")

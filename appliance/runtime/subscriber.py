@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from appliance.core import topics
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.events import Mode
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 
 def _anew(_topic: Topic) -> None:
     """Come for the first time."""
+
+
+@attrs.frozen
+class Reading:
+    """A topic, as the client calls it and on its terms."""
+
+    label: str
+    terms: Terms
 
 
 class Subscriber:
@@ -58,6 +68,15 @@ class Subscriber:
 
     def __contains__(self, name: str) -> bool:
         return name in self._subscriptions
+
+    def readings(self, channel: str) -> list[Reading]:
+        """Give what is read of a channel: one for each label."""
+        found = {
+            (terms.label or topic.name): Reading(terms.label or topic.name, terms)
+            for topic, (terms, _) in self._joined.items()
+            if topic.name.startswith(f"{channel}:")
+        }
+        return list(found.values())
 
     def labelled(self, label: str) -> tuple[str, ...]:
         """Give the names that were subscribed to under a label."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -416,6 +417,64 @@ def test_an_ordered_outbox_gives_what_is_owed_in_the_order_in_which_it_happened(
     while frames := outbox.take(budget):
         got += frames.decode().split()
     assert got == expected
+
+
+@attrs.frozen
+class Numbered:
+    """A reading whose frames say which serials they are of."""
+
+    topic: Topic
+
+    def frame(self, entry: Entry) -> bytes:
+        return b"%d:%d " % (entry.serial, entry.serial)
+
+    def gap(self, first: int, last: int) -> bytes:
+        serials = [entry.serial for entry in self.topic.after(0) if first <= entry.offset <= last]
+        return b"gap:%b " % b",".join(b"%d" % serial for serial in serials)
+
+
+@given(
+    steps=st.lists(
+        st.one_of(st.sampled_from(["state", "other", "log", "shut"]), st.integers(1, 60)), max_size=80
+    ),
+    budget=st.integers(1, 60),
+)
+def test_in_an_ordered_outbox_all_that_is_older_than_an_entry_is_sent_before_it_or_told_to_be_left_out(
+    steps: list[str | int], budget: int
+) -> None:
+    outbox = Outbox(lambda _: None, chain.root(), burst=BURST, ordered=True)
+    keep = Retention(count=1000, age=None, size=1 << 30)
+    topics = {
+        name: Topic(name, Mode.LOG if name == "log" else Mode.STATE, "m", "e", keep)
+        for name in ("state", "other", "log")
+    }
+    for topic in topics.values():
+        outbox.follow(Numbered(topic))
+    published = 0
+    got: list[str] = []
+    for step in steps:
+        if step == "shut":
+            outbox.shut()
+        elif isinstance(step, int):
+            got += (outbox.collect() if outbox.open else outbox.take(step)).decode().split()
+        else:
+            published += 1
+            topic = topics[step]
+            entry = topic.append(b"{}", at=0, received=0, serial=published)
+            outbox.offer(topic, entry.offset, Numbered(topic).frame(entry))
+    got += outbox.collect().decode().split()
+    while frames := outbox.take(budget):
+        got += frames.decode().split()
+    known: set[int] = set()
+    newest = 0
+    for frame in got:
+        head, _, serials = frame.partition(":")
+        known |= {int(serial) for serial in serials.split(",")}
+        if head != "gap":
+            assert int(head) > newest
+            newest = int(head)
+            assert known >= set(range(1, newest + 1))
+    assert known == set(range(1, published + 1))
 
 
 def test_what_all_share_is_refused_by_who_is_behind(scene: Scene) -> None:

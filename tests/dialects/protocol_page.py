@@ -2,6 +2,7 @@
 
 connect, get         the head of a request; KEY stands for the key
 client, server       a message that is sent, and one that is then received
+stream, event        the head of a request for server-sent events, and one that is then received
 close, answer        how a connection ends, and what a request brings
 made                 a message that cannot be provoked at will: it is held against the dialect alone
 """

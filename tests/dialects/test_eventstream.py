@@ -23,6 +23,24 @@ def test_each_text_is_one_event(messages: list[dict[str, str]]) -> None:
     assert events(stream.decode()) == texts
 
 
+def fields(event: bytes) -> list[tuple[str, str]]:
+    """Give the fields of one event as the HTML standard reads them."""
+    *lines, end, rest = event.decode().split("\n")
+    assert (end, rest) == ("", "")
+    return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+
+def test_an_event_has_a_place_if_it_is_given_one() -> None:
+    assert fields(eventstream.event(b'{"a":1}')) == [("data", '{"a":1}')]
+    assert fields(eventstream.event(b'{"a":1}', "e-7")) == [("id", "e-7"), ("data", '{"a":1}')]
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_an_event_can_be_given_another_place(message: dict[str, str]) -> None:
+    text = json.dumps(message).encode()
+    assert eventstream.placed(eventstream.event(text, "e-7"), "e-9.7") == eventstream.event(text, "e-9.7")
+
+
 def test_a_comment_is_no_event() -> None:
     assert eventstream.KEEP_ALIVE.startswith(b":")
     stream = (

@@ -6,7 +6,7 @@ import http.client
 import json
 import re
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -31,6 +31,8 @@ PATIENCE = 30.0
 ALIKE = {"channel", "topic", "pattern", "channels", "patterns", "code", "mode", "recovered", "status"}
 """Fields whose values the page shows as they are; of others only the type."""
 
+_AFTER = re.compile(r"(?<=[?&]after=)[^&]+")
+
 PARTIAL = {"channels", "errors", "errors_per_minute"}
 """Objects that the page shows part of: their keys are names."""
 
@@ -41,6 +43,22 @@ class Known:
 
     _epochs: dict[str, str] = attrs.field(factory=dict)
     _offsets: dict[tuple[str, int], int] = attrs.field(factory=dict)
+    _places: dict[str, str] = attrs.field(factory=dict)
+
+    def learn_place(self, shown: str, got: str) -> None:
+        """Take the id of a server-sent event that is like the one shown, in the same words."""
+        (shown_epoch, shown_digits), (epoch, digits) = (text.rsplit("-", 1) for text in (shown, got))
+        assert self._epochs.get(shown_epoch, epoch) == epoch, f"id {got}: another epoch than before"
+        assert re.fullmatch(r"\d+(\.\d+)?", shown_digits)
+        assert re.fullmatch(r"\d+(\.\d+)?", digits)
+        self._places[shown] = got
+
+    def real_place(self, shown: str) -> str:
+        """Give what stands for a position that the page shows as a text."""
+        if shown in self._places:
+            return self._places[shown]
+        epoch, _, offset = shown.rpartition(":")
+        return "{epoch}:{offset}".format(**self.real({"epoch": epoch, "offset": int(offset)}))
 
     def real(self, position: dict[str, Any]) -> dict[str, Any]:
         epoch, offset = position["epoch"], position["offset"]
@@ -91,6 +109,7 @@ class Conversation:
         self._place = urlsplit(appliance.wss_url).netloc
         self._socket: ClientConnection | None = None
         self._answer: Any = None
+        self._events: http.client.HTTPResponse | None = None
         self._known = Known()
 
     @property
@@ -147,20 +166,52 @@ class Conversation:
         assert f"{end.code} {end.reason}" == shown
 
     def get(self, request: str) -> None:
+        with closing(self._ask(request)) as response:
+            assert (response.status, response.headers["content-type"]) == (200, "application/json")
+            self._answer = json.loads(response.read())
+
+    def answer(self, shown: str) -> None:
+        expected = json.loads(shown)
+        assert [*self._known.differences(expected, self._answer)] == []
+        self._known.learn(expected, self._answer)
+
+    def stream(self, request: str) -> None:
+        self._stack.pop_all().close()
+        self._events = self._stack.enter_context(closing(self._ask(request)))
+        assert self._events.status == 200
+        assert self._events.headers["content-type"].startswith("text/event-stream")
+
+    def event(self, shown: str) -> None:
+        """Wait for an event like this, which may have more channels or fields in its `data` than shown."""
+        expected = _fields(shown)
+        message = json.loads(expected["data"])
+        got = self._next_event()
+        while [*self._known.differences(message, _part(message, json.loads(got["data"])))]:
+            assert "offset" in json.loads(got["data"]), got
+            got = self._next_event()
+        assert expected.keys() == got.keys()
+        self._known.learn(message, _part(message, json.loads(got["data"])))
+        self._known.learn_place(expected["id"], got["id"])
+
+    def _next_event(self) -> dict[str, str]:
+        assert self._events is not None, "the page must show how to ask for events first"
+        while True:
+            lines = []
+            while line := self._events.readline().decode().rstrip("\n"):
+                lines.append(line)
+            fields = _fields("\n".join(lines))
+            if "data" in fields:
+                return fields
+            assert lines, "the stream has ended"
+
+    def _ask(self, request: str) -> http.client.HTTPResponse:
         target, headers = self._request(request)
         connection = http.client.HTTPSConnection(
             self._place, timeout=PATIENCE, context=self._appliance.ssl_context()
         )
-        try:
-            connection.request("GET", target, headers=headers)
-            response = connection.getresponse()
-            assert (response.status, response.headers["content-type"]) == (200, "application/json")
-            self._answer = json.loads(response.read())
-        finally:
-            connection.close()
-
-    def answer(self, shown: str) -> None:
-        assert [*self._known.differences(json.loads(shown), self._answer)] == []
+        # So that it is closed with its answer.
+        connection.request("GET", target, headers={**headers, "Connection": "close"})
+        return connection.getresponse()
 
     def made(self, shown: str) -> None:
         """Held against the dialect in its own test."""
@@ -170,7 +221,23 @@ class Conversation:
         method, target = first.split()
         assert method == "GET"
         pairs = (line.partition(":") for line in lines)
-        return target, {name: value.strip() for name, _, value in pairs}
+        headers = {name: value.strip() for name, _, value in pairs}
+        if "Last-Event-ID" in headers:
+            headers["Last-Event-ID"] = self._known.real_place(headers["Last-Event-ID"])
+        return _AFTER.sub(lambda found: self._known.real_place(found[0]), target), headers
+
+
+def _fields(event: str) -> dict[str, str]:
+    """Give the fields of a server-sent event, without comments."""
+    pairs = (line.partition(": ") for line in event.splitlines())
+    return {name: value for name, _, value in pairs if name}
+
+
+def _part(shown: Any, got: Any) -> Any:
+    """Give as much of `data` as is shown: a line of an event would be too long otherwise."""
+    if isinstance(got.get("data"), dict) and isinstance(shown.get("data"), dict):
+        return {**got, "data": {name: got["data"][name] for name in shown["data"] if name in got["data"]}}
+    return got
 
 
 def _kind(value: Any) -> type:

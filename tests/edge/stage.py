@@ -36,6 +36,7 @@ from appliance.runtime.answers import Answers
 from appliance.runtime.digest import Digests
 from appliance.runtime.flusher import Flusher
 from appliance.runtime.heartbeat import Heartbeat
+from appliance.runtime.hooks import Hooks
 from appliance.runtime.hub import Hub
 from appliance.runtime.intake import Intake
 from appliance.runtime.status import Health, Traffic
@@ -272,7 +273,7 @@ async def playing(
     health = {channel.name: Health() for channel in channels}
     for channel in channels:
         hub.open(channel, None, retention)
-    timers = Timers()
+    timers, hooks = Timers(), Hooks()
     flusher = Flusher(stalled=lambda: held.settings.limits.stalled)
     keys = Keys(settings.auth.keys)
     around = Surroundings(
@@ -287,10 +288,16 @@ async def playing(
         answers=Answers(hub, within=lambda: held.settings.limits.answer),
         authenticator=lambda: keys,
         settings=lambda: held.settings,
+        hooks=hooks,
     )
     aliases = around.aliases
     intake = Intake(
-        configured, hub=hub, health=health, aliases=aliases, settings=lambda: held.settings.publish
+        {each.channel.name: each for each in configured},
+        hub=hub,
+        health=health,
+        aliases=aliases,
+        transform=hooks.transform,
+        settings=lambda: held.settings.publish,
     )
     publishing = Publishing(
         intake=intake,

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.access.principals import Principal
+from appliance.core.errors import ErrorCode, RequestError
 from appliance.edge.policy import Bounds, Policy, settle
 from appliance.settings.fields import Bytes
 from appliance.settings.tree import LimitSettings, ListenLimits, ListenSettings
+
+if TYPE_CHECKING:
+    from appliance.access.principals import Credential
+
+    Headers = tuple[tuple[bytes, bytes], ...]
 
 
 def policy(**listen: object) -> Policy:
@@ -75,3 +85,81 @@ def test_origins(
 @given(st.binary(), st.one_of(st.none(), st.binary()))
 def test_no_origin_raises(origin: bytes, host: bytes | None) -> None:
     policy(origins=("self", "https://app.example")).admits_origin(origin, host)
+
+
+class Known:
+    """Knows one key."""
+
+    def authenticate(self, credential: Credential, now: float) -> Principal:
+        if credential.text == "expired":
+            raise RequestError(ErrorCode.EXPIRED_TOKEN, f"over at {now}")
+        if credential.text != "good":
+            raise RequestError(ErrorCode.INVALID_TOKEN, "not known")
+        return Principal(f"alice by {credential.way}")
+
+
+GOOD = ((b"authorization", b"Bearer good"),)
+BAD = ((b"x-api-key", b"bad"),)
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers", "query", "name"),
+    [
+        ("required", GOOD, "", "alice by header"),
+        ("required", (), "x=y&token=good", "alice by query"),
+        ("required", GOOD, "token=bad", "alice by header"),
+        ("optional", GOOD, "", "alice by header"),
+        ("optional", (), "", "anonymous"),
+        ("none", (), "", "anonymous"),
+        ("none", GOOD, "", "anonymous"),
+        ("none", BAD, "", "anonymous"),
+    ],
+)
+def test_who_is_admitted(auth: str, headers: Headers, query: str, name: str) -> None:
+    assert policy(auth=auth).admit(headers, query, Known()).name == name
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers", "query", "code"),
+    [
+        ("required", (), "", "UNAUTHORIZED"),
+        ("required", (), "token=", "UNAUTHORIZED"),
+        ("required", BAD, "", "INVALID_TOKEN"),
+        ("required", BAD, "token=good", "INVALID_TOKEN"),
+        ("optional", BAD, "", "INVALID_TOKEN"),
+        ("optional", (), "token=expired", "EXPIRED_TOKEN"),
+        ("optional", ((b"authorization", b"Bearer k\xe9y"),), "", "INVALID_TOKEN"),
+    ],
+)
+def test_who_is_not_admitted(auth: str, headers: Headers, query: str, code: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        policy(auth=auth).admit(headers, query, Known())
+    assert raised.value.code == code
+
+
+def test_an_expiry_is_judged_by_the_clock() -> None:
+    before = time.time()
+    with pytest.raises(RequestError, match="over at ") as raised:
+        policy().admit((), "token=expired", Known())
+    assert before <= float(raised.value.message.removeprefix("over at ")) <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        (("*",), b"https://anyone.example", b"*"),
+        (("*", "https://app.example"), b"https://app.example", b"*"),
+        (("*",), None, b"*"),
+        (("https://app.example",), b"https://app.example", b"https://app.example"),
+        (("https://App.Example",), b"https://app.example", b"https://app.example"),
+        (("https://app.example",), b"https://evil.example", None),
+        (("https://app.example",), None, None),
+        (("self",), b"https://here:8443", b"https://here:8443"),
+        (("self",), b"https://there:8443", None),
+        ((), b"https://app.example", None),
+    ],
+)
+def test_whose_pages_may_read_an_answer(
+    origins: tuple[str, ...], origin: bytes | None, allowed: bytes | None
+) -> None:
+    assert policy(origins=origins).allows_origin(origin, b"here:8443") == allowed

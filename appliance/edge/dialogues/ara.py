@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from appliance.core.subscriptions import Joined
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Line
+    from appliance.edge.surroundings import Notice
 
 _ALERTS = "all"
 """The key under which all alerts are; which of them a client gets is a matter of its configuration."""
@@ -75,6 +76,9 @@ class Ara:
 
     def joined_newcomer(self, joined: Joined, terms: Terms) -> None:
         """Say nothing: the topic's events speak for themselves."""
+
+    def notice(self, notice: Notice) -> None:
+        """Say nothing: this dialect has no words for it."""
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         return ara.error(error.message, complaint.timestamp)

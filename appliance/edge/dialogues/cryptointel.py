@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Line
+    from appliance.edge.surroundings import Notice
     from appliance.runtime.subscriber import Recover
 
 STATUS_TOPIC = "system:status"
@@ -66,6 +67,16 @@ class Cryptointel:
         wording = terms.form
         assert isinstance(wording, Wording)  # noqa: S101 - as it was subscribed
         self._line.tell(cryptointel.subscribed(wording.form, joined.label, [joined], []))
+
+    def notice(self, notice: Notice) -> None:
+        for reading in self._line.subscriber.readings(notice.channel):
+            wording = reading.terms.form
+            assert isinstance(wording, Wording)  # noqa: S101 - as it was subscribed
+            self._line.tell(
+                cryptointel.notice(
+                    wording.form, reading.label, stale=notice.stale, since=timestamp(notice.since)
+                )
+            )
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         return cryptointel.error(self._form, error.code, error.message, complaint)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from appliance.core.subscriptions import Joined
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Line
-    from appliance.edge.surroundings import Surroundings
+    from appliance.edge.surroundings import Notice, Surroundings
     from appliance.runtime.hub import Hub
 
 PATH: Final = "/api/v1/predictions/stream"
@@ -98,6 +98,9 @@ class DataWs:
         if joined.topic.name == _usual(self._line.around):
             self._line.subscriber.subscribe(joined.topic.name, terms)
             self._line.subscriber.unsubscribe(_topic(ANY))
+
+    def notice(self, notice: Notice) -> None:
+        """Say nothing: this dialect has no words for it."""
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:  # noqa: ARG002 - the interface
         """Give none: every message is a row."""

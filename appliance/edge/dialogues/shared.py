@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from appliance.core.subscriptions import Joined, Terms
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Dialogue, Line
+    from appliance.edge.surroundings import Notice
 
 
 class Shared:
@@ -53,6 +54,9 @@ class Shared:
 
     def joined_newcomer(self, joined: Joined, terms: Terms) -> None:
         self._dialogue.joined_newcomer(joined, terms)
+
+    def notice(self, notice: Notice) -> None:
+        self._dialogue.notice(notice)
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         return self._dialogue.complaint(error, complaint)

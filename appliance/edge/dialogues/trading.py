@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from appliance.core.subscriptions import Joined
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Line
+    from appliance.edge.surroundings import Notice
 
 _LONGEST_ID = 200
 """Characters of a client's own id that are kept."""
@@ -92,6 +93,9 @@ class Trading:
 
     def joined_newcomer(self, joined: Joined, terms: Terms) -> None:
         """Say nothing: this dialect has no answers to subscriptions."""
+
+    def notice(self, notice: Notice) -> None:
+        """Say nothing: this dialect has no words for it."""
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         return trading.error(error.message, complaint.timestamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,16 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from appliance.core.errors import RequestError
 from appliance.core.instants import timestamp
 from appliance.core.topics import join
 from appliance.dialects import data_ws
 from appliance.edge.dialogues.data_ws import CHANNEL, newest, usual
-from appliance.edge.http import polling, publish, sse
+from appliance.edge.http import extra, polling, publish, sse
 from appliance.edge.http.cors import Cors
+from appliance.edge.http.extra import Extra
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -85,6 +87,7 @@ def make(desk: Desk) -> ASGIApp:
         Route(polling.EVENTS, _poll(desk, polling.events), methods=["GET"]),
         Route(polling.LATEST, _poll(desk, polling.latest), methods=["GET"]),
         Route(publish.PATH, desk.publishing.answer, methods=["POST"]),
+        Mount(extra.PREFIX, Extra(lambda: desk.around.hooks.plugins, partial(_authenticate, desk))),
         *(Route(path, _asset(asset), methods=["GET"]) for path, asset in desk.assets.items()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse})

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from appliance.core.events import Entry
     from appliance.core.history import Resumption, Topic
     from appliance.edge.policy import Policy
-    from appliance.edge.surroundings import Ending, Surroundings
+    from appliance.edge.surroundings import Ending, Notice, Surroundings
 
 EVENTS: Final = "/api/v1/topics/{topic:path}/events"
 LATEST: Final = "/api/v1/topics/{topic:path}/latest"
@@ -72,6 +72,9 @@ class _Wait:
     def offer(self, _topic: Topic, _offset: int, _frame: bytes) -> None:
         """From the hub: there is an event."""
         self._scope.cancel()
+
+    def notice(self, notice: Notice) -> None:
+        """Say nothing: a poll answers with events."""
 
     def end(self, ending: Ending) -> None:
         self.retry_after = ending.retry_after

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from appliance.core.events import Entry
     from appliance.core.history import Resumption, Topic
     from appliance.edge.policy import Policy
-    from appliance.edge.surroundings import Ending, Surroundings
+    from appliance.edge.surroundings import Ending, Notice, Surroundings
 
 _FORM = cryptointel.Form.DOCUMENT
 _KIND = "text/event-stream"
@@ -118,6 +118,12 @@ class EventStream:
     @property
     def sent(self) -> int:
         return self._pipe.sent
+
+    def notice(self, notice: Notice) -> None:
+        since = timestamp(notice.since)
+        for reading in self._subscriber.readings(notice.channel):
+            text = cryptointel.notice(_FORM, reading.label, stale=notice.stale, since=since)
+            self._outbox.put(eventstream.event(text))
 
     def end(self, ending: Ending) -> None:
         self._pipe.push(eventstream.retry(self._retry if ending.retry_after is None else ending.retry_after))

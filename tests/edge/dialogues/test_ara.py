@@ -387,7 +387,12 @@ async def test_events_go_on_while_a_prediction_is_made(stage: Stage) -> None:
 
 # --- Alerts. ---
 
-ALERT = {"type": "price_alert", "symbol": "AAPL", "message": "Price exceeded $150", "severity": "high"}
+ALERT: dict[str, Any] = {
+    "type": "price_alert",
+    "symbol": "AAPL",
+    "message": "Price exceeded $150",
+    "severity": "high",
+}
 
 
 async def configure(client: Client, **config: Any) -> dict[str, Any]:
@@ -418,7 +423,7 @@ async def test_what_is_configured_is_applied_to_the_one_session(stage: Stage) ->
             "min_severity": "high",
         }
         wanted = [ALERT, {**ALERT, "severity": "critical"}, {**ALERT, "symbol": "aapl", "more": [1]}]
-        others = [
+        others: list[dict[str, Any]] = [
             {**ALERT, "symbol": "MSFT"},
             {**ALERT, "severity": "medium"},
             {**ALERT, "type": "volume"},

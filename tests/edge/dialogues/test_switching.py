@@ -41,7 +41,7 @@ TRADING_CHANNELS = ("price_updates", "signals", "trades", "portfolio")
 ALL: Choice = (True, frozenset())
 INTERVAL = 4.0
 FOR_EVER = Seconds(1e9)
-MOST_CLIENTS = 3
+MOST_CLIENTS = 4
 
 
 # What happens.
@@ -100,8 +100,8 @@ cryptointel_words = st.one_of(
 words_of_both = st.sampled_from(
     [Said("both", {"type": "ping"}), Said("both", {"type": "dance"}), Said("both", "hello")]
 )
-words = st.one_of(trading_words, trading_words, cryptointel_words, words_of_both)
-happenings = st.lists(st.one_of(rows, rows, words), min_size=1, max_size=5)
+several_of_trading = st.lists(st.one_of(rows, rows, trading_words, trading_words, words_of_both), max_size=4)
+several_of_all = st.lists(st.one_of(rows, trading_words, cryptointel_words, words_of_both), max_size=3)
 some_client = st.integers(0, MOST_CLIENTS)
 ways = st.sampled_from(["header", "query", "nothing", "nothing", "wrong"])
 
@@ -132,6 +132,8 @@ class Rules:
     # Events.
 
     def published(self, row: Published, number: int) -> None:
+        if self.ended:
+            return
         if self.dialect == "cryptointel":
             name = f"price:{row.symbol}" if row.channel == "price" else f"{row.channel}:all"
             if name in self._names:
@@ -149,7 +151,7 @@ class Rules:
 
     def beat(self) -> None:
         """An interval has passed: those of the trading dialect hear what has changed in it."""
-        if self.dialect != "trading":
+        if self.ended or self.dialect != "trading":
             return
         changed = {topic.removeprefix("price:"): n for topic, n in self._untold.items() if ":" in topic}
         if changed:
@@ -346,17 +348,21 @@ class Client:
         await self._gone.wait()
 
     async def settled(self) -> None:
-        """Wait until it has heard as much as it must; by an answer of its own, or by its end, that is all."""
+        """Let it hear all that it must: an answer of its own, or its end, comes behind all that came before."""
         rules = self.rules
         if not rules.ended:
             ping = Said("both", {"type": "ping"})
             rules.said(ping)
             await self.say(ping.text)
         patience = time.monotonic() + PATIENCE
-        while len(self.heard) < len(rules.hears) or (rules.ended and self.closed is None):
+        while self.closed is None and (rules.ended or answers(self.heard) < answers(rules.hears)):
             assert time.monotonic() < patience, (self.heard, rules.hears)
-            assert self.closed is None or rules.ended, (self.heard, rules.hears)
             await trio.testing.wait_all_tasks_blocked(0.0005)
+
+
+def answers(heard: list[Heard]) -> int:
+    """Count what is told to no one but who asked."""
+    return sum(each[1] in {"pong", "error"} for each in heard)
 
 
 class House:
@@ -431,25 +437,23 @@ class Switching(RuleBasedStateMachine):
     def come(self, way: str) -> None:
         self._come(way)
 
-    @precondition(lambda self: self.clients)
-    @rule(which=some_client, what=happenings)
-    def happen(self, which: int, what: list[Published | Said]) -> None:
-        """Things happen one after the other, and nobody waits for what comes of them."""
-        client = self.clients[which % len(self.clients)]
+    @precondition(lambda self: self._of_trading())
+    @rule(which=some_client, what=several_of_trading)
+    def speak_trading(self, which: int, what: list[Published | Said]) -> None:
+        clients = self._of_trading()
+        self._happen(clients[which % len(clients)], what)
 
-        async def act() -> None:
-            for each in what:
-                if isinstance(each, Published):
-                    # What the client has said before is done by then: else who is first would be a matter of luck.
-                    await self._settle([client])
-                    self._publish(each)
-                elif not client.rules.ended and self._is_plain(client, each):
-                    client.rules.said(each)
-                    await client.say(each.text)
-            await self._settle(self.clients)
+    @precondition(lambda self: self._of_trading())
+    @rule(which=some_client, what=st.lists(trading_words, min_size=1, max_size=3), after=rows)
+    def choose(self, which: int, what: list[Published | Said], after: Published) -> None:
+        clients = self._of_trading()
+        self._happen(clients[which % len(clients)], [*what, after])
 
-        self.house.do(act)
-        self._compare()
+    @rule(which=some_client, before=st.lists(rows, max_size=1), said=cryptointel_words, after=several_of_all)
+    def speak_cryptointel(
+        self, which: int, before: list[Published], said: Said, after: list[Published | Said]
+    ) -> None:
+        self._happen(self.clients[which % len(self.clients)], [*before, said, *after])
 
     @rule(what=st.lists(rows, min_size=1, max_size=4))
     def publish(self, what: list[Published]) -> None:
@@ -472,6 +476,11 @@ class Switching(RuleBasedStateMachine):
             await self._settle(self.clients)
 
         self.house.do(act)
+        for (
+            client
+        ) in self.clients:  # which of two intervals that end together is told first is nobody's business
+            client.heard.sort(key=str)
+            client.rules.hears.sort(key=str)
         self._compare()
 
     @precondition(lambda self: len(self.clients) > 1)
@@ -491,6 +500,9 @@ class Switching(RuleBasedStateMachine):
         finally:
             self.house.stop()
 
+    def _of_trading(self) -> list[Client]:
+        return [client for client in self.clients if client.rules.dialect == "trading"]
+
     def _come(self, way: str) -> None:
         client = Client(Rules(self.auth, way, self.newest))
         self.clients.append(client)
@@ -498,6 +510,23 @@ class Switching(RuleBasedStateMachine):
         async def act() -> None:
             await self.house.nursery.start(client.live, self.house.stage, way)
             await self._settle([client])
+
+        self.house.do(act)
+        self._compare()
+
+    def _happen(self, client: Client, what: list[Published | Said]) -> None:
+        """Let things happen one after the other, with nobody waiting for what comes of them."""
+
+        async def act() -> None:
+            for each in what:
+                if isinstance(each, Published):
+                    # What the client has said before is done by then: else who is first would be a matter of luck.
+                    await self._settle([client])
+                    self._publish(each)
+                elif not client.rules.ended and self._is_plain(client, each):
+                    client.rules.said(each)
+                    await client.say(each.text)
+            await self._settle(self.clients)
 
         self.house.do(act)
         self._compare()
@@ -546,7 +575,7 @@ class Switching(RuleBasedStateMachine):
 TestSwitching = Switching.TestCase
 TestSwitching.settings = settings(
     max_examples=60,
-    stateful_step_count=25,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from appliance.core.events import Event
+from appliance.core.history import Retention
 from appliance.edge.http.app import Asset
-from tests.edge.stage import EXPIRED, KEY, PATIENCE, Stage, configuration, playing
+from appliance.settings.tree import DataWsSettings
+from tests.edge.stage import EXPIRED, KEY, PATIENCE, PREDICTIONS, Stage, configuration, playing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +52,7 @@ async def test_health_needs_no_key(stage: Stage) -> None:
     answer = await fetch(stage, "/health")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     body = answer.json()
-    assert (body["status"], body["service"]) == ("healthy", "appliance")
+    assert (body["status"], body["service"]) == ("healthy", "data-ws")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["timestamp"])
 
 
@@ -155,3 +160,111 @@ async def test_no_strange_request_is_a_fault_of_ours(stage: Stage, line: bytes, 
     answer = await stage.ask(request)
     assert answer[:9] == b"HTTP/1.1 "
     assert answer[9:10] in b"24"
+
+
+# --- The status of the sockets. ---
+
+SOCKETS = {"enabled": True, "active_connections": 2, "clients": ["c1", "c1"]}
+
+
+async def test_the_status_of_the_sockets_is_given_to_who_shows_a_key() -> None:
+    async with playing(socket_status=lambda: dict(SOCKETS)) as stage:
+        answer = await fetch(stage, "/websocket/status", Authorization=f"Bearer {KEY}")
+        assert (answer.status_code, answer.json()) == (200, SOCKETS)
+        assert (await fetch(stage, "/websocket/status")).status_code == 401
+
+
+async def test_the_status_of_the_sockets_is_open_where_no_key_is_asked() -> None:
+    async with playing(configuration(auth="none"), socket_status=lambda: dict(SOCKETS)) as stage:
+        assert (await fetch(stage, "/websocket/status")).json() == SOCKETS
+
+
+# --- The newest prediction. ---
+
+LATEST = "/api/v1/predictions/latest"
+
+
+async def latest(stage: Stage, query: str = "") -> dict[str, Any]:
+    answer = await fetch(stage, LATEST + query, Authorization=f"Bearer {KEY}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    body: dict[str, Any] = answer.json()
+    assert list(body) == ["success", "data", "error"]
+    return body
+
+
+def predict(stage: Stage, symbol: str, current: float, *, at: float | None = None) -> None:
+    now = time.time()
+    data = {"current_price": current, "confidence_15min": None}
+    stage.hub.publish(Event("predictions", symbol, data, now if at is None else at), now)
+
+
+async def test_the_newest_prediction_is_a_row_in_the_envelope(stage: Stage) -> None:
+    predict(stage, "BTC", 1)
+    predict(stage, "BTC", 2, at=1_700_000_000.25)
+    predict(stage, "ETH", 3)
+    body = await latest(stage)
+    assert (body["success"], body["error"]) == (True, None)
+    assert body["data"] == {
+        "time": "2023-11-14T22:13:20.250Z",
+        "current_price": 2,
+        **dict.fromkeys(f"predicted_{horizon}min" for horizon in (1, 5, 15)),
+        **dict.fromkeys(f"confidence_{horizon}min" for horizon in (1, 5, 15)),
+        "model_version": None,
+    }
+
+
+@pytest.mark.parametrize("asked", ["ETH", "eth"])
+async def test_the_newest_prediction_of_a_symbol(stage: Stage, asked: str) -> None:
+    predict(stage, "BTC", 1)
+    predict(stage, "ETH", 2)
+    assert (await latest(stage, f"?symbol={asked}"))["data"]["current_price"] == 2
+
+
+@pytest.mark.parametrize("query", ["", "?symbol=ETH", "?symbol=NOWHERE", "?symbol=*", "?symbol=%00"])
+async def test_where_there_is_none_that_is_told(stage: Stage, query: str) -> None:
+    if "ETH" not in query and query:
+        predict(stage, "BTC", 1)
+    assert await latest(stage, query) == {
+        "success": False,
+        "data": None,
+        "error": "No predictions available",
+    }
+
+
+async def test_the_newest_of_any_where_the_usual_symbol_is_not_there(stage: Stage) -> None:
+    opened = attrs.evolve(PREDICTIONS, topics=(), open=True)
+    stage.hub.open(opened, None, Retention(count=10, age=None, size=100_000))
+    predict(stage, "SOL", 1, at=1_000.0)
+    predict(stage, "ADA", 2, at=2_000.0)
+    predict(stage, "SOL", 3, at=1_500.0)
+    assert (await latest(stage))["data"]["current_price"] == 2
+    stage.hub.topic("predictions:BTC")  # somebody asks for it: that alone is no prediction
+    assert (await latest(stage))["data"]["current_price"] == 2
+    assert (await latest(stage, "?symbol=BTC"))["success"] is False
+    predict(stage, "BTC", 4, at=500.0)
+    assert (await latest(stage))["data"]["current_price"] == 4
+
+
+async def test_the_usual_symbol_is_a_setting(stage: Stage) -> None:
+    predict(stage, "BTC", 1)
+    predict(stage, "ETH", 2)
+    for symbol, wanted in (("eth", 2), ("BTC", 1), ("", 2)):
+        stage.held.settings = attrs.evolve(stage.held.settings, data_ws=DataWsSettings(symbol=symbol))
+        assert (await latest(stage))["data"]["current_price"] == wanted
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer sk_wrong"}, {"Authorization": "sk_wrong"}, {"X-API-Key": "sk_wrong"}],
+)
+async def test_without_a_good_key_there_is_no_prediction(stage: Stage, headers: dict[str, str]) -> None:
+    answer = await fetch(stage, LATEST, **headers)
+    assert answer.status_code == 401
+    assert refused(answer) == "Unauthorized: invalid API key"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="appliance"'
+
+
+async def test_the_bare_key_is_enough(stage: Stage) -> None:
+    predict(stage, "BTC", 1)
+    answer = await fetch(stage, LATEST, Authorization=KEY)
+    assert answer.json()["success"] is True

@@ -25,7 +25,7 @@ from tests.edge.http.ledger import Ledger
 from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing, rest, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 SHORT = 0.2
 """Seconds of a deadline that a test waits for."""
@@ -391,18 +391,40 @@ async def test_names_of_one_topic_do_not_send_it_twice(stage: Stage) -> None:
         assert (event["channel"], event["offset"]) == ("price:bitcoin", 2)
 
 
-async def cut(stage: Stage, channels: str, place: str, most: int) -> tuple[list[dict[str, Any]], str]:
+async def little_room(stage: Stage) -> trio.SocketStream:
+    """Connect with little room for what is not read at once."""
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    await sock.connect(("127.0.0.1", stage.port))
+    return trio.SocketStream(sock)
+
+
+async def nothing() -> None:
+    """Do it."""
+    await trio.lowlevel.checkpoint()
+
+
+async def cut(
+    stage: Stage,
+    channels: str,
+    place: str,
+    most: int,
+    meanwhile: Callable[[], Awaitable[None]] = nothing,
+) -> tuple[list[dict[str, Any]], str]:
     """Read so many bytes, and give the messages that were whole by then, and the newest place."""
     conversation = First()
-    async with await stage.dial() as stream:
+    async with await little_room(stage) as stream:
         reader = Reader(stream, conversation, place=place)
         await stream.send_all(conversation.request(f"/sse?channels={channels}", place))
         with trio.fail_after(PATIENCE):
             while most > 0:
-                data = bytes(await stream.receive_some(most))
+                data = bytes(await stream.receive_some(min(most, 65_536)))
                 assert data
                 most -= len(data)
+                await meanwhile()
                 reader.waiting += conversation.receive(data)[0]
+                if reader.waiting.endswith(b": still here\n\n"):
+                    break  # that was all
     *blocks, _ = reader.waiting.split(b"\n\n")
     messages = [message for block in blocks if (message := reader.read(block)) is not None]
     return messages, reader.place
@@ -442,6 +464,32 @@ async def test_over_however_many_cuts_nothing_is_missed_and_nothing_comes_twice(
             ledger.read([await reader.event()])
     assert ledger.recovered > 20
     assert sum(len(account.got) for account in ledger.accounts.values()) > 50
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_over_however_many_cuts_a_slow_client_gets_or_is_told_of_every_event(
+    stage: Stage, seed: int
+) -> None:
+    """What is left out of one topic is told before later events of others say that the client has got so far."""
+    change(stage, keep_alive=0.02)
+    dice = random.Random(seed)
+    ledger, place, bursts = Ledger(), "", [0]
+
+    async def burst() -> None:
+        for _ in range(bursts.pop() if bursts else 0):
+            channel, key = dice.choice(TOPICS[: dice.choice((4, 4, 4, 4, 4, 4, 6))])
+            stage.publish(channel, key, filler="x" * 90_000)
+            await trio.lowlevel.checkpoint()  # what a socket takes is written meanwhile
+
+    for _ in range(12):
+        bursts.append(25)  # all in all fewer of a topic than it keeps
+        messages, place = await cut(stage, COVERED, place, dice.randrange(1, 2_000_000), burst)
+        ledger.read(messages)
+    lasts = {topic.name: topic.last for topic in stage.hub.matching("*") if topic.last}
+    async with reading(stage, COVERED, place=place) as reader:
+        while not ledger.is_complete(lasts):
+            ledger.read([await reader.event()])
+    assert sum(len(account.told) for account in ledger.accounts.values()) > 5
 
 
 # --- What is refused. ---

@@ -1,0 +1,37 @@
+"""How a producer behaves: what it does too much of is counted, and past a bound it is to be ended.
+
+Must not know what a producer is. Time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, deque
+
+import attrs
+
+
+class Offence(enum.StrEnum):
+    """What a producer does to others."""
+
+    BLOCKS = "blocks the loop"
+    FLOODS = "floods"
+    LINGERS = "does not stop"
+
+
+@attrs.define
+class Conduct:
+    """`most` offences within `window` seconds are too many."""
+
+    most: int
+    window: float
+    counts: Counter[Offence] = attrs.field(factory=Counter)
+    _recent: deque[float] = attrs.field(factory=deque, init=False)
+
+    def offend(self, offence: Offence, now: float) -> bool:
+        """Count an offence; True when it is one too many."""
+        self.counts[offence] += 1
+        self._recent.append(now)
+        while self._recent[0] <= now - self.window:
+            self._recent.popleft()
+        return len(self._recent) >= self.most

@@ -25,7 +25,7 @@ serve: $(PYZ) ## Run the appliance; ARGS="--listen tls://127.0.0.1:9443" is pass
 	@exec $(BIN)/python $(PYZ) serve $(ARGS)
 
 .PHONY: test
-test: format lint types $(PYZ) .venv/installed-system ## Check and test everything
+test: format lint types $(PYZ) .venv/installed-system build/websockets-13/.installed ## Check and test everything
 	@cd $(WEB) && npm test --silent > $(CURDIR)/build/web-tests 2>&1 || { cat $(CURDIR)/build/web-tests >&2; exit 1; }
 	@exec $(BIN)/python -m pytest --quiet --timeout=300 $(ARGS)
 
@@ -65,6 +65,7 @@ lock: .venv/installed-test ## Lock the dependencies; ARGS=--upgrade takes the ne
 	@$(LOCK) $(ARGS) -o packaging/requirements-build.txt packaging/requirements-build.in
 	@$(LOCK) $(ARGS) -c packaging/requirements.txt -c packaging/requirements-build.txt \
 		-o packaging/requirements-test.txt pyproject.toml packaging/requirements-test.in
+	@$(LOCK) $(ARGS) -o packaging/websockets-13.txt packaging/websockets-13.in
 
 .PHONY: clean
 clean: ## Remove all that was made here
@@ -84,6 +85,13 @@ $(BIN)/python:
 
 .venv/installed-system: packaging/install-system-packages | .venv/installed-test
 	@packaging/install-system-packages curl chromium
+	@touch $@
+
+# Apart from the environment, which has a later release: some clients in the documents are written for this one.
+build/websockets-13/.installed: packaging/websockets-13.txt | $(BIN)/python
+	@echo "Installing $<" >&2
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< --target $(@D)
 	@touch $@
 
 %/node_modules/.installed: %/package-lock.json

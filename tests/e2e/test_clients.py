@@ -1,6 +1,6 @@
 """Clients as people have them, against the built file: curl, httpx, websockets and trio-websocket.
 
-Node runs the document's test suite: see test_document_examples.
+Node runs the document's test suite: see documents/test_cryptointel_document.
 """
 
 from __future__ import annotations

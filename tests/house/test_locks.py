@@ -29,7 +29,7 @@ def pinned(lock: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", lock.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", PYTHON_LOCKS, ids=by_name)
+@pytest.mark.parametrize("lock", [*PYTHON_LOCKS, ROOT / "packaging" / "websockets-13.txt"], ids=by_name)
 def test_a_python_lock_pins_by_hash_and_names_no_address(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     assert "://" not in text

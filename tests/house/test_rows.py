@@ -22,7 +22,7 @@ ROWS = (
     ("core",),
     ("dialects",),
     ("settings",),
-    ("api", "broadcast", "hookspecs", "testing"),
+    ("api", "broadcast", "hookspecs", "pytest_plugin", "testing"),
     ("loading",),
     ("runtime",),
     ("access",),

@@ -20,19 +20,32 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
 __all__ = [
+    "DROP",
     "Answering",
     "Channel",
     "Event",
     "Feed",
+    "Grant",
     "History",
     "Mode",
     "NoSettings",
     "Rows",
+    "SessionInfo",
     "Source",
     "hookimpl",
 ]
 
 T = TypeVar("T")
+
+
+class _Drop:
+    """What `transform` returns for an event that is to reach nobody."""
+
+    def __repr__(self) -> str:
+        return "DROP"
+
+
+DROP = _Drop()
 
 hookimpl = pluggy.HookimplMarker("appliance")
 
@@ -40,6 +53,30 @@ hookimpl = pluggy.HookimplMarker("appliance")
 @attrs.frozen
 class NoSettings:
     """The settings of a plugin that has none."""
+
+
+@attrs.frozen(kw_only=True)
+class Grant:
+    """Who somebody is that `authenticate` knows, and what may be read and published: names of topics and of channels,
+    where a `*` at the end stands for any ending.
+    """
+
+    name: str
+    read: tuple[str, ...] = ("*",)
+    publish: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class SessionInfo:
+    """A session as plugins are told of it. `details` are those that its dialect has of the client."""
+
+    client: str
+    path: str
+    dialect: str
+    principal: str | None
+    details: Mapping[str, Any]
+    events: int = 0
+    seconds: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,6 @@ connections ⊃ flow (listeners, heartbeat, timers, flusher, producers)
 
 from __future__ import annotations
 
-import contextlib
 import random
 import secrets
 import time
@@ -18,7 +17,9 @@ import trio
 
 from appliance import broadcast
 from appliance.access.keys import Keys
-from appliance.api import Answering, Channel, Feed, Mode, NoSettings
+from appliance.access.plugged import Plugged
+from appliance.access.principals import Chain
+from appliance.api import Channel, Feed, Mode, NoSettings
 from appliance.core.errors import ErrorCode
 from appliance.core.history import Retention
 from appliance.core.topics import Aliases
@@ -32,21 +33,23 @@ from appliance.edge.http.publish import Publishing
 from appliance.edge.http.server import Server
 from appliance.edge.policy import Policy
 from appliance.edge.session import RESTART
-from appliance.edge.surroundings import Ending, Surroundings
+from appliance.edge.surroundings import Ending, Notice, Surroundings
 from appliance.edge.tls import Contexts, Refused, Swapped
 from appliance.edge.ways import Ways
 from appliance.loading.configured import Configured
 from appliance.runtime.answers import Answers
 from appliance.runtime.digest import Digests
-from appliance.runtime.feed import HubFeed, Workshop
+from appliance.runtime.feed import Workshop
 from appliance.runtime.flusher import Flusher
 from appliance.runtime.heartbeat import Heartbeat
+from appliance.runtime.hooks import Hooks
 from appliance.runtime.hub import Hub
 from appliance.runtime.intake import Intake
 from appliance.runtime.report import Report
-from appliance.runtime.status import Health, Sample, Status
-from appliance.runtime.supervisor import Producer, supervise
+from appliance.runtime.roster import Roster
+from appliance.runtime.status import Sample, Status
 from appliance.runtime.timers import Timers
+from appliance.runtime.watchman import Watchman
 from appliance.runtime.within import Within
 from appliance.web.assets import assets
 
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable
 
+    from appliance.access.principals import Authenticator
     from appliance.settings.address import Address
     from appliance.settings.tree import KeySettings, LimitSettings, ListenSettings, Settings
 
@@ -92,8 +96,9 @@ class Appliance:
         self._settings = settings
         self._bound = tuple(sockets)
         self._contexts = contexts
-        self._keys = Keys(keys)
         self._stopping = trio.Event()
+        self.hooks = Hooks()
+        self._authenticator = self._authenticating(keys)
         self._flusher = Flusher(stalled=lambda: self._settings.limits.stalled)
         self._timers = Timers()
         self._heartbeat = Heartbeat(interval=settings.heartbeat.interval, timeout=settings.heartbeat.timeout)
@@ -104,13 +109,26 @@ class Appliance:
             most_topics=settings.limits.topics,
             most_bytes=settings.limits.event_bytes,
         )
+        aliases = Aliases(settings.aliases)
+        self._answers = Answers(self._hub, within=lambda: self._settings.limits.answer)
         self._workshop = Workshop(
             hub=self._hub,
             threads=trio.CapacityLimiter(settings.producers.threads),
             most_watched=settings.producers.watch,
+            transform=self.hooks.transform,
+            most_events=lambda: self._settings.producers.events_per_second,
         )
-        aliases = Aliases(settings.aliases)
-        self._answers = Answers(self._hub, within=lambda: self._settings.limits.answer)
+        self._watchman = Watchman(
+            patience=lambda: self._settings.producers.blocked,
+            is_plugin=lambda module: module.startswith("appliance_plugins."),
+        )
+        self._roster = Roster(
+            self._workshop,
+            self._status,
+            self._answers,
+            restart=lambda: self._settings.restart,
+            producers=lambda: self._settings.producers,
+        )
         self._around = Surroundings(
             hub=self._hub,
             flusher=self._flusher,
@@ -121,8 +139,9 @@ class Appliance:
             admission=self._admission,
             digests=Digests(self._hub, clock=trio.current_time, call_at=self._timers.call_at, now=time.time),
             answers=self._answers,
-            authenticator=lambda: self._keys,
+            authenticator=lambda: self._authenticator,
             settings=lambda: self._settings,
+            hooks=self.hooks,
         )
         self._report = Report(
             status=self._status,
@@ -131,18 +150,19 @@ class Appliance:
             connections=lambda: self._admission.connections,
             settings=lambda: self._settings,
         )
-        configured = (*channels, self._system())
+        self._configured = (*channels, self._system())
         self._intake = Intake(
-            configured,
+            self._roster.channels,
             hub=self._hub,
             health=self._status.health,
             aliases=aliases,
+            transform=self.hooks.transform,
             settings=lambda: self._settings.publish,
         )
         publishing = Publishing(
             intake=self._intake,
             settings=lambda: self._settings.publish,
-            authenticator=lambda: self._keys,
+            authenticator=lambda: self._authenticator,
             traffic=self._status.traffic,
             admission=self._admission,
         )
@@ -160,7 +180,6 @@ class Appliance:
         )
         ways = Ways(settings.paths, trading=settings.trading.enabled)
         self._reception = Reception(around=self._around, http=self._http, ways=ways)
-        self._producers = [self._producer(channel) for channel in configured]
 
     def stop(self) -> None:
         """Ask for an orderly end: `run` returns within the deadline."""
@@ -168,7 +187,7 @@ class Appliance:
 
     def reload(self, settings: Settings, keys: Iterable[KeySettings]) -> None:
         """Go on with other settings, those that only a start can change being as before."""
-        self._keys = Keys(keys)
+        self._authenticator = self._authenticating(keys)
         self._settings = settings
         self._refresh_certificate()
 
@@ -179,6 +198,7 @@ class Appliance:
             doors, sources = trio.CancelScope(), trio.CancelScope()
             await flow.start(self._flusher.run)
             await flow.start(self._timers.run)
+            await flow.start(self._watchman.run)
             await flow.start(self._heartbeat.run)
             await flow.start(self._produce, sources)
             flow.start_soon(self._watch)
@@ -228,13 +248,12 @@ class Appliance:
     async def _produce(
         self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        restart = self._settings.restart
         within = Within(self._intake, self._report.sessions_by_channel)
         with scope, broadcast.inside(within):
-            async with trio.open_nursery() as producers:  # ends when `scope` is cancelled
-                for producer in self._producers:
-                    run = partial(supervise, first=restart.first, most=restart.most, calm=restart.calm)
-                    await producers.start(run, producer)
+            async with trio.open_nursery() as nursery:  # ends when `scope` is cancelled
+                await nursery.start(self._roster.run)
+                for configured in self._configured:
+                    await self._roster.put(configured)
                 task_status.started()
 
     async def _say_goodbye(self, deadline: float) -> None:
@@ -254,14 +273,24 @@ class Appliance:
 
     async def _watch(self) -> None:
         """Look after what time alone changes: rates, health, old entries, the certificate."""
-        checked = trio.current_time()
+        checked = looked = trio.current_time()
         while True:
+            await trio.sleep(_PULSE)
             self._status.look()
             self._hub.expire(time.time())
+            elapsed, looked = trio.current_time() - looked, trio.current_time()
+            self._notice(self._roster.look(time.time(), elapsed))
             if trio.current_time() - checked >= self._settings.tls.check_every:
                 checked = trio.current_time()
                 self._refresh_certificate()
-            await trio.sleep(_PULSE)
+
+    def _notice(self, channels: Iterable[str]) -> None:
+        """Tell sessions of channels that have gone stale, or are fresh again."""
+        for name in channels:
+            health = self._status.health[name]
+            notice = Notice(name, stale=health.stale, since=health.last_update or health.opened)
+            for session in list(self._around.sessions):
+                session.notice(notice)
 
     def _refresh_certificate(self) -> None:
         if self._contexts is None:
@@ -271,26 +300,6 @@ class Appliance:
                 _log.info("certificate changed", fingerprint=fingerprint)
             case Refused(reason):
                 _log.error("certificate refused, the one before stays", reason=reason)
-
-    def _producer(self, configured: Configured) -> Producer:
-        channel = configured.channel
-        self._hub.open(channel, configured.settings, configured.retention)
-        health = self._status.health[channel.name] = Health()
-        log = _log.bind(channel=channel.name)
-        rows, settings = configured.rows, configured.settings
-        produce = rows.produce if rows is not None else channel.produce
-        assert produce is not None  # noqa: S101 - the catalogue has checked that there is one
-        if channel.answer is not None:
-            own = channel.answer
-            self._answers.add(channel, lambda key: own(key, settings))
-        elif isinstance(rows, Answering):
-            self._answers.add(channel, lambda key: rows.answer(channel.name, key, settings))
-
-        async def run() -> None:
-            with contextlib.closing(HubFeed(channel, self._workshop, health, log)) as feed:
-                await produce(feed, settings)
-
-        return Producer(channel.name, run, health, log)
 
     def _system(self) -> Configured:
         """Make the channel that tells of the appliance itself."""
@@ -302,6 +311,10 @@ class Appliance:
 
         channel = Channel(name=name, mode=Mode.STATE, message="system_status", produce=produce, topics=(key,))
         return Configured(channel, NoSettings(), Retention(count=100, age=None, size=65_536), None)
+
+    def _authenticating(self, keys: Iterable[KeySettings]) -> Authenticator:
+        """Know the keys of the configuration, and what plugins know."""
+        return Chain((Keys(keys), Plugged(self.hooks.authenticate)))
 
     def _context(self) -> ssl.SSLContext:
         assert self._contexts is not None  # noqa: S101 - made when any listener speaks TLS

@@ -19,9 +19,10 @@ from appliance.edge import listener
 from appliance.edge.certificates import ensure
 from appliance.edge.dialogues.cryptointel import STATUS_TOPIC
 from appliance.edge.tls import Contexts
-from appliance.loading.catalogue import OWN, Catalogue, collect
+from appliance.loading.catalogue import Catalogue, collect
 from appliance.loading.configured import configure
 from appliance.loading.files import builtin_folder
+from appliance.loading.plugin import OWN
 from appliance.settings.address import Address
 from appliance.settings.fields import Seconds, Secret
 from appliance.settings.load import load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +12,7 @@ import trio
 
 from appliance.api import Event
 from appliance.core.beat import Beat
+from appliance.core.buckets import Bucket
 from appliance.core.errors import PublishError
 from appliance.core.fitting import misfits
 from appliance.core.topics import check
@@ -51,27 +53,45 @@ class _Beats:
 
 @attrs.frozen(kw_only=True)
 class Workshop:
-    """What all feeds share: the hub, the threads for blocking code, and how many watched events may wait."""
+    """What all feeds share."""
 
     hub: Hub
     threads: trio.CapacityLimiter
     most_watched: int
+    transform: Callable[[Event], Event | None]
+    """Gives what becomes of an event; None when it is to reach nobody."""
+    most_events: Callable[[], float]
+    """Events a second that a producer may publish; past it, it is made to wait."""
 
 
 class HubFeed:
     """Made for one run of one producer, and closed with it."""
 
-    def __init__(self, channel: Channel, workshop: Workshop, health: Health, log: Any) -> None:  # noqa: ANN401 - any structlog logger
+    def __init__(
+        self,
+        channel: Channel,
+        workshop: Workshop,
+        health: Health,
+        log: Any,  # noqa: ANN401 - any structlog logger
+        floods: Callable[[float], None],
+    ) -> None:
+        """`floods` is told when the producer is over what it may publish, for as long as it is about once a second."""
         self._channel = channel
         self._workshop = workshop
         self._hub = workshop.hub
         self._health = health
         self._turn = 0.0
         self._watches: list[Watch] = []
+        self._floods = floods
+        self._told_flood = -math.inf
+        self._budget: Bucket | None = None
+        self._published = 0
+        self._closed = False
         self.log = log
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing and take nothing any more."""
+        self._closed = True
         for watch in self._watches:
             self._hub.overlook(watch)
         self._watches.clear()
@@ -85,12 +105,17 @@ class HubFeed:
 
     async def publish(self, data: Mapping[str, Any], *, key: str, at: float | None = None) -> None:
         now = time.time()
-        self._check(data, key)
-        self._hub.publish(Event(self._channel.name, key, data, now if at is None else at), now)
-        self._health.updated(now)
+        if self._closed:
+            raise PublishError(f"{self.channel}: this producer has ended, another may have taken its place")
+        event = self._workshop.transform(Event(self._channel.name, key, data, now if at is None else at))
+        if event is not None:
+            self._check(event)
+            self._hub.publish(event, now)
+            self._health.updated(now, event.at)
+        self._published += 1
         # Events published in a row are written together: a turn for others comes once a slice, not at each of them.
         if perf_counter() - self._turn > SLICE:
-            await trio.lowlevel.checkpoint()
+            await self._pause()
             self._wake()
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -111,15 +136,27 @@ class HubFeed:
             work, *arguments, limiter=self._workshop.threads, abandon_on_cancel=True
         )
 
+    async def _pause(self) -> None:
+        """Give others a turn; a long one, when this producer has published more than its share."""
+        now, most = trio.current_time(), self._workshop.most_events()
+        if self._budget is None or self._budget.rate != most:
+            self._budget = Bucket(rate=most, size=most, updated=now)
+        wait = self._budget.take_all(self._published, now)
+        self._published = 0
+        if wait and now - self._told_flood >= 1:
+            self._told_flood = now
+            self._floods(most)
+        await trio.sleep(wait)
+
     def _wake(self) -> None:
         self._turn = perf_counter()
 
-    def _check(self, data: Mapping[str, Any], key: str) -> None:
+    def _check(self, event: Event) -> None:
         schema = self._channel.schema
         if schema is None:
             return
-        if wrong := misfits(data, schema):
+        if wrong := misfits(event.data, schema):
             problems = "; ".join(map(str, wrong))
             raise PublishError(
-                f"{self._channel.name}: the event of {key!r} does not fit its schema: {problems}"
+                f"{self._channel.name}: the event of {event.key!r} does not fit its schema: {problems}"
             )

@@ -58,15 +58,32 @@ class Observer(Protocol):
 class Audience:
     """All sessions that read one topic in the same words: each entry is rendered once for them."""
 
-    __slots__ = ("_frame", "_gap", "_newest", "_rendered", "outlets", "topic")
+    __slots__ = (
+        "_conflated",
+        "_form",
+        "_frame",
+        "_gap",
+        "_label",
+        "_newest",
+        "_rendered",
+        "outlets",
+        "topic",
+    )
 
     def __init__(self, topic: Topic, form: Form, label: str, *, conflated: bool) -> None:
         self.topic = topic
         self.outlets: dict[Hashable, Outlet] = {}
-        self._frame = form.update(topic, label)
-        self._gap = None if conflated else form.gap(topic, label)
-        self._newest: Entry | None = None
+        self._form = form
+        self._label = label
+        self._conflated = conflated
         self._rendered = b""
+        self.renew()
+
+    def renew(self) -> None:
+        """Find the words anew: the topic is another channel's now."""
+        self._frame = self._form.update(self.topic, self._label)
+        self._gap = None if self._conflated else self._form.gap(self.topic, self._label)
+        self._newest: Entry | None = None
 
     def frame(self, entry: Entry) -> bytes:
         if entry is not self._newest:
@@ -97,6 +114,8 @@ class _Family:
     settings: Any
     retention: Retention
     lines: dict[str, _Line] = attrs.field(factory=dict)
+    gone: bool = False
+    """Whether the channel has ended: nobody finds its topics then, but they are kept for its return."""
 
     def may_have(self, key: str) -> bool:
         return self.channel.open or topics.covered(self.channel.topics, key)
@@ -123,11 +142,21 @@ class Hub:
         self.events = 0
 
     def open(self, channel: Channel, settings: Any, retention: Retention) -> None:  # noqa: ANN401 - the plugin's own
-        """Add a channel; its topics that need no event to exist are there at once."""
-        self._families[channel.name] = family = _Family(channel, settings, retention)
-        for key in channel.topics:
-            if not topics.is_pattern(key):
-                self._create(family, key).declared = True
+        """Add a channel, or let it take the place of one of its name, with whose topics and readers it goes on.
+
+        Its topics that need no event to exist are there at once.
+        """
+        before = self._families.get(channel.name)
+        family = self._families[channel.name] = _Family(channel, settings, retention)
+        if before is not None:
+            family.lines = before.lines
+            for line in family.lines.values():
+                _succeed(line, channel, retention)
+        self.declare(channel.name, [key for key in channel.topics if not topics.is_pattern(key)])
+
+    def close(self, channel: str) -> None:
+        """End a channel; who reads it is told nothing more of it until it returns."""
+        self._families[channel].gone = True
 
     def declare(self, channel: str, keys: Iterable[str]) -> None:
         family = self._families[channel]
@@ -176,7 +205,7 @@ class Hub:
     def topic(self, name: str) -> Topic:
         """Give a topic by its name, making it where its channel allows that."""
         channel, _, key = name.partition(":")
-        family = self._families.get(channel)
+        family = self._family(channel)
         line = None if family is None else family.lines.get(key)
         if line is None:
             if family is None or not family.may_have(key):
@@ -190,7 +219,7 @@ class Hub:
     def known(self, name: str) -> Topic | None:
         """Give a topic by its name, if it is there."""
         channel, _, key = name.partition(":")
-        family = self._families.get(channel)
+        family = self._family(channel)
         line = None if family is None else family.lines.get(key)
         return None if line is None else line.topic
 
@@ -200,6 +229,8 @@ class Hub:
 
     def matching(self, pattern: str) -> Iterator[Topic]:
         for family in self._families.values():
+            if family.gone:
+                continue
             for line in family.lines.values():
                 if (line.declared or line.topic.last) and topics.matches(pattern, line.topic.name):
                     yield line.topic
@@ -207,7 +238,11 @@ class Hub:
     def covers(self, pattern: str) -> bool:
         """Whether a pattern can ever match: some channel's name fits its beginning."""
         stem = pattern.removesuffix(topics.ANY)
-        return any(f"{name}:".startswith(stem) or stem.startswith(f"{name}:") for name in self._families)
+        return any(
+            f"{name}:".startswith(stem) or stem.startswith(f"{name}:")
+            for name in self._families
+            if self._family(name)
+        )
 
     def join(
         self, topic: Topic, reader: Hashable, outlet: Outlet, *, form: Form, label: str, conflated: bool
@@ -268,6 +303,10 @@ class Hub:
             )
         return body
 
+    def _family(self, channel: str) -> _Family | None:
+        family = self._families.get(channel)
+        return None if family is None or family.gone else family
+
     def _lines(self, family: _Family, event: Event) -> list[_Line]:
         keys = dict.fromkeys(family.channel.route(event, family.settings))
         missing = [key for key in keys if key not in family.lines]
@@ -306,3 +345,12 @@ def _check_key(family: _Family, key: str) -> None:
         raise PublishError(
             f"{family.channel.name}: {key!r} is no key: 1 to 200 visible characters without `*`"
         )
+
+
+def _succeed(line: _Line, channel: Channel, retention: Retention) -> None:
+    """Let a topic go on as one of another channel of the same name."""
+    topic = line.topic
+    topic.mode, topic.message, topic.retention = channel.mode, channel.message, retention
+    line.declared = False
+    for audience in line.audiences.values():
+        audience.renew()

@@ -22,7 +22,7 @@ from appliance.runtime.feed import SLICE
 from appliance.runtime.submission import MOST_FLAWS, Flaw, Reading, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from appliance.api import Event
     from appliance.core.history import Topic
@@ -65,21 +65,25 @@ class Receipt:
 
 
 class Intake:
-    """`health` is that of each channel's producer; `settings` gives those of the moment."""
+    """`channels` are those that there are, `health` that of each one's producer; both change. `settings` gives those
+    of the moment.
+    """
 
     def __init__(
         self,
-        channels: Iterable[Configured],
+        channels: Mapping[str, Configured],
         *,
         hub: Hub,
         health: Mapping[str, Health],
         aliases: Aliases,
+        transform: Callable[[Event], Event | None],
         settings: Callable[[], PublishSettings],
     ) -> None:
-        self._channels = {configured.channel.name: configured for configured in channels}
+        self._channels = channels
         self._hub = hub
         self._health = health
         self._aliases = aliases
+        self._transform = transform
         self._settings = settings
         self._answers: Answers[Receipt] = Answers(self._bounds)
         self._under_way: dict[tuple[str, str], trio.Event] = {}
@@ -119,7 +123,7 @@ class Intake:
             done.set()
 
     async def _take(self, submission: Submission, publisher: Publisher) -> Receipt:
-        events = await self._read(submission, publisher)
+        events = [self._transform(event) for event in await self._read(submission, publisher)]
         # Nobody else's turn comes between these two, so that what was found to be possible still is.
         self._reserve(submission, events)
         return await self._publish(events)
@@ -143,11 +147,13 @@ class Intake:
             raise RefusedError(reading.flaws[:MOST_FLAWS])
         return events
 
-    def _reserve(self, submission: Submission, events: list[Event]) -> None:
+    def _reserve(self, submission: Submission, events: list[Event | None]) -> None:
         """See that the hub can take all events, and make the topics that they need."""
         reserved: dict[Topic, None] = {}
         flaws: list[Flaw] = []
         for place, event in enumerate(events):
+            if event is None:
+                continue
             try:
                 reserved.update(dict.fromkeys(self._hub.check(event)))
             except PublishError as error:
@@ -165,15 +171,17 @@ class Intake:
                 self._hub.release(topic)
             raise RefusedError(flaws)
 
-    async def _publish(self, events: list[Event]) -> Receipt:
+    async def _publish(self, events: list[Event | None]) -> Receipt:
+        """Publish what is left of the events; one that a plugin has dropped has no places."""
         places: list[tuple[Place, ...]] = []
         turn = perf_counter()
         with trio.CancelScope(shield=True):
             for event in events:
                 now = time.time()
-                entered = self._hub.publish(event, now)
+                entered = [] if event is None else self._hub.publish(event, now)
                 places.append(tuple(Place(topic.name, topic.epoch, topic.last) for topic in entered))
-                self._health[event.channel].updated(now)
+                if event is not None and event.channel in self._health:  # which may have gone meanwhile
+                    self._health[event.channel].updated(now, event.at)
                 turn = await _slice(turn)
         return Receipt(tuple(places))
 

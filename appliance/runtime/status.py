@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+_SMOOTHED = 10.0
+"""Seconds that a rate of events is smoothed over."""
+
+
 @attrs.define
 class Health:
     """Of one channel's producer; times are seconds since 1970."""
 
+    opened: float = attrs.field(factory=time.time)
     started_at: float | None = None
     last_update: float | None = None
     events: int = 0
@@ -26,14 +31,34 @@ class Health:
     recovery_attempts: int = 0
     last_error: str | None = None
     running: bool = False
+    stale_after: float | None = None
+    """Seconds without an event after which its newest ones are old."""
+    stale: bool = False
+    quarantined: str | None = None
+    offences: Counter[str] = attrs.field(factory=Counter)
+    lag: float | None = None
+    """Seconds from the source's time of the newest event to when it came here."""
+    rate: float = 0.0
+    """Events a second, of late."""
+    _counted: int = attrs.field(default=0, init=False)
 
     @property
     def healthy(self) -> bool:
-        return self.running
+        return self.running and not self.stale and self.quarantined is None
 
-    def updated(self, now: float) -> None:
+    def updated(self, now: float, at: float) -> None:
         self.events += 1
         self.last_update = now
+        self.lag = now - at
+
+    def look(self, now: float, elapsed: float) -> bool:
+        """Measure the rate, and whether the newest event is old; True when that has changed."""
+        more, self._counted = self.events - self._counted, self.events
+        self.rate += (more / elapsed - self.rate) * min(1.0, elapsed / _SMOOTHED)
+        quiet = now - (self.opened if self.last_update is None else self.last_update)
+        stale = self.stale_after is not None and quiet > self.stale_after
+        changed, self.stale = stale != self.stale, stale
+        return changed
 
 
 @attrs.define

@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from appliance.core.backoff import Backoff
+from appliance.runtime.watchman import BlockedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,9 +61,9 @@ async def _attempt(producer: Producer) -> None:
     health = producer.health
     try:
         await producer.produce()
-    except* (Exception, SystemExit) as group:
+    except* (Exception, SystemExit, BlockedError) as group:
         # Whatever a plugin raises stays its own trouble; cancellation is no Exception and passes.
-        errors = _leaves(group)
+        errors = leaves(group)
         health.last_error = f"{type(errors[0]).__name__}: {errors[0]}"
         producer.log.exception("producer failed", error=health.last_error, exc_info=group)
     else:
@@ -71,8 +72,8 @@ async def _attempt(producer: Producer) -> None:
     health.errors += 1
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+def leaves(error: BaseException) -> list[BaseException]:
+    """Give the errors of a group, whatever groups they are in."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for part in error.exceptions for leaf in leaves(part)]

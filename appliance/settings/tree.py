@@ -224,9 +224,18 @@ class ChannelSettings:
     """What can be said of any channel. The other keys of its table are its plugin's own settings."""
 
     enabled: bool = setting(default=True, doc="Whether the channel exists")
+    plugin: str | None = setting(
+        None,
+        "Registered channel that this one is another of, under a name of its own; none: the one of its name",
+    )
     source: str | None = setting(None, "Source of the rows; none: the channel's own choice")
     publish: bool | None = setting(
         None, "Whether applications may publish into it; none: when its source is `publish`"
+    )
+    stale_after: Seconds | None = setting(
+        None,
+        "Silence after which the channel is stale: clients are told, and its producer starts anew; none: never",
+        gt(0),
     )
     history: HistorySettings = setting(HistorySettings, "What each topic keeps")
     options: dict[str, Any] = setting(
@@ -277,6 +286,47 @@ class ProducerSettings:
     watch: int = setting(
         10_000, "Events that may wait for a producer that watches other channels; past it, it fails", ge(1)
     )
+    events_per_second: float = setting(
+        20_000.0, "Most events a second that a producer may publish; past it, it is made to wait", gt(0)
+    )
+    stop_within: Seconds = setting(5.0, "How long a producer may take to stop before it is cut off", gt(0))
+    blocked: Seconds = setting(
+        1.0, "How long a producer may keep the loop to itself before it is interrupted", ge(0.1)
+    )
+    offences: int = setting(
+        20, "A producer that so often blocks or floods within `window` is ended: quarantined", ge(1)
+    )
+    window: Seconds = setting(60.0, "Time within which `offences` are counted", gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class PluginSettings:
+    """How the files in `plugins_dir` are found, checked and taken up."""
+
+    watch: Literal["events", "looks", "no"] = setting(
+        "events",
+        "How changed files are found: `events` of the system, `looks` alone, or `no`: at SIGHUP",
+        reloads=True,
+    )
+    look_every: Seconds = setting(
+        5.0,
+        "Time between two looks at the folders, for what the system tells no events of",
+        gt(0),
+        reloads=True,
+    )
+    settle: Seconds = setting(
+        0.3, "How long a changed file must lie still before it is taken up", ge(0), le(600), reloads=True
+    )
+    check_within: Seconds = setting(
+        10.0, "How long a plugin may take to be imported and checked", gt(0), le(600), reloads=True
+    )
+    check_memory: Bytes = setting(
+        2 * 1024**3,
+        "Memory of the process in which a plugin is checked first",
+        ge(64 * 1024**2),
+        reloads=True,
+    )
+    bytes: Bytes = setting(64 * 1024**2, "Largest plugin, unpacked", ge(1024), reloads=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -289,7 +339,7 @@ class Settings:
     """The whole configuration."""
 
     state_dir: str | None = setting(None, "Folder for keys and certificates; none: a per-user folder (XDG)")
-    plugins_dir: tuple[str, ...] = setting((), "Folders with plugin files, beside the built-in ones")
+    plugins_dir: tuple[str, ...] = setting((), "Folders with plugins, beside the built-in ones", reloads=True)
     listen: tuple[ListenSettings, ...] = setting(
         (ListenSettings(url="tls://127.0.0.1:8443"),), "Where to listen", min_len(1)
     )
@@ -310,6 +360,7 @@ class Settings:
         (), "Replaced systems whose own environment variables are read, such as `API_KEY` of `data-ws`"
     )
     producers: ProducerSettings = setting(ProducerSettings, "What the producers of plugins may take")
+    plugins: PluginSettings = setting(PluginSettings, "How files in `plugins_dir` are checked and taken up")
     restart: RestartSettings = setting(RestartSettings, "How failed producers are restarted")
     status: StatusSettings = setting(StatusSettings, "The `system:status` topic")
     stop: StopSettings = setting(StopSettings, "How the appliance stops")
@@ -318,5 +369,5 @@ class Settings:
         {"price": {"bitcoin": "BTC", "ethereum": "ETH", "solana": "SOL", "cardano": "ADA"}},
         'Other names for keys, a table per channel: `[aliases.price]` with `bitcoin = "BTC"`',
     )
-    sources: dict[str, SourceSettings] = setting(dict, "Sources by name")
-    channels: dict[str, ChannelSettings] = setting(dict, "Channels by name")
+    sources: dict[str, SourceSettings] = setting(dict, "Sources by name", reloads=True)
+    channels: dict[str, ChannelSettings] = setting(dict, "Channels by name", reloads=True)

@@ -73,10 +73,11 @@ class Scene:
             self.hub.open(configured.channel, configured.settings, configured.retention)
             self.health[configured.channel.name] = Health()
         self.intake = Intake(
-            self.channels,
+            {configured.channel.name: configured for configured in self.channels},
             hub=self.hub,
             health=self.health,
             aliases=Aliases({"price": {"bitcoin": "BTC"}}),
+            transform=lambda event: event,
             settings=lambda: self.settings,
         )
 

@@ -33,11 +33,23 @@ class Scene:
     def __init__(self, schema: type | None = None) -> None:
         self.hub = Hub(epoch="e", most_topics=100, most_bytes=10_000)
         self.health = Health()
+        self.most_events = 1e9
+        self.floods: list[float] = []
         channel = Channel(name="price", mode=Mode.STATE, message="price_update", schema=schema)
         self.hub.open(channel, None, Retention(count=1000, age=None, size=1_000_000))
         self.log = structlog.get_logger().bind(channel="price")
-        workshop = Workshop(hub=self.hub, threads=trio.CapacityLimiter(2), most_watched=3)
-        self.feed = HubFeed(channel, workshop, self.health, self.log)
+        workshop = Workshop(
+            hub=self.hub,
+            threads=trio.CapacityLimiter(2),
+            most_watched=3,
+            transform=self.transform,
+            most_events=lambda: self.most_events,
+        )
+        self.feed = HubFeed(channel, workshop, self.health, self.log, self.floods.append)
+
+    def transform(self, event: Event) -> Event | None:
+        """Let no event of `secret` through."""
+        return None if event.key == "secret" else event
 
     def topics(self) -> set[str]:
         return {topic.name for topic in self.hub.matching("*")}
@@ -214,3 +226,10 @@ async def test_a_closed_feed_watches_nothing(scene: Scene) -> None:
     with trio.move_on_after(0.01) as nothing:
         await anext(watch)
     assert nothing.cancelled_caught
+
+
+async def test_an_event_that_a_plugin_drops_is_not_published(scene: Scene) -> None:
+    await scene.feed.publish({}, key="secret")
+    await scene.feed.publish({}, key="BTC")
+    assert scene.topics() == {"price:BTC"}
+    assert scene.health.events == 1

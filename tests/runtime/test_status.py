@@ -56,8 +56,8 @@ def test_uptime_is_the_share_of_healthy_looks(status: Status) -> None:
 
 def test_an_update_is_counted() -> None:
     health = Health()
-    health.updated(5.0)
-    health.updated(6.0)
+    health.updated(5.0, 5.0)
+    health.updated(6.0, 6.0)
     assert (health.events, health.last_update) == (2, 6.0)
 
 

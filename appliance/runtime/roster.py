@@ -1,0 +1,234 @@
+"""The roster: channels and their producers, which come, change and go while everything else stays as it is.
+
+Must not know where plugins come from, nor who reads their channels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import structlog
+import trio
+
+from appliance.api import Answering
+from appliance.core.conduct import Conduct, Offence
+from appliance.core.errors import PluginError
+from appliance.runtime.feed import HubFeed
+from appliance.runtime.status import Health
+from appliance.runtime.supervisor import Producer, leaves, supervise
+from appliance.runtime.watchman import BlockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from appliance.api import Feed
+    from appliance.loading.configured import Configured
+    from appliance.runtime.answers import Answers
+    from appliance.runtime.feed import Workshop
+    from appliance.runtime.status import Status
+    from appliance.settings.tree import ProducerSettings, RestartSettings
+
+_log = structlog.get_logger()
+
+
+@attrs.define(eq=False)
+class _Engagement:
+    """One channel at work. `over` is set when its producer has really ended; a closed feed takes nothing any more."""
+
+    configured: Configured
+    conduct: Conduct
+    health: Health
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    over: trio.Event = attrs.field(factory=trio.Event)
+    feeds: list[HubFeed] = attrs.field(factory=list)
+    attempt: trio.CancelScope | None = None
+
+
+class Roster:
+    """`run` it, then `put` channels; the callables give what the settings say at the moment."""
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        status: Status,
+        answers: Answers,
+        *,
+        restart: Callable[[], RestartSettings],
+        producers: Callable[[], ProducerSettings],
+    ) -> None:
+        self._workshop = workshop
+        self._hub = workshop.hub
+        self._status = status
+        self._answers = answers
+        self._restart = restart
+        self._producers = producers
+        self._engaged: dict[str, _Engagement] = {}
+        self._channels: dict[str, Configured] = {}
+        self._nursery: trio.Nursery | None = None
+        self._changing = trio.Lock()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as self._nursery:  # ends when cancelled
+            task_status.started()
+            await trio.sleep_forever()
+
+    @property
+    def channels(self) -> Mapping[str, Configured]:
+        """What is there, by name, as it changes."""
+        return self._channels
+
+    async def put(self, configured: Configured) -> None:
+        """Let a channel work; one of its name that is there is replaced, and its topics and readers stay."""
+        name = configured.channel.name
+        async with self._changing:
+            await self._end(name)
+            self._hub.open(configured.channel, configured.settings, configured.retention)
+            self._answer(configured)
+            self._channels[name] = configured
+            await self._begin(configured)
+
+    async def take(self, name: str) -> None:
+        """End a channel. Its topics wait for its return; until then nobody finds them."""
+        async with self._changing:
+            await self._end(name)
+            self._engaged.pop(name, None)
+            self._channels.pop(name, None)
+            self._answers.remove(name)
+            self._status.health.pop(name, None)
+            self._hub.close(name)
+
+    def look(self, now: float, elapsed: float) -> list[str]:
+        """Measure all channels; start those anew that are silent for too long. Give those that went stale or fresh."""
+        changed = []
+        for name, engaged in self._engaged.items():
+            health = engaged.health
+            if health.look(now, elapsed):
+                changed.append(name)
+                log = _log.warning if health.stale else _log.info
+                log(
+                    "channel is stale" if health.stale else "channel is fresh",
+                    channel=name,
+                    last=health.last_update,
+                )
+            begun = health.started_at or now
+            if health.stale and engaged.attempt is not None and now - begun > (health.stale_after or 0):
+                engaged.attempt.cancel()
+        return changed
+
+    def offend(self, name: str, offence: Offence, **details: Any) -> None:  # noqa: ANN401 - of the log
+        """Count what a producer does to others, tell it, and end the producer when it keeps on."""
+        engaged = self._engaged.get(name)
+        if engaged is None or engaged.scope.cancel_called:
+            return
+        too_many = engaged.conduct.offend(offence, trio.current_time())
+        engaged.health.offences[offence] += 1
+        _log.warning("producer misbehaves", channel=name, does=offence, **details)
+        if too_many:
+            self._quarantine(engaged, offence)
+
+    def _quarantine(self, engaged: _Engagement, offence: Offence) -> None:
+        settings, name = self._producers(), engaged.configured.channel.name
+        engaged.health.quarantined = (
+            f"it {offence}, {settings.offences} times within {settings.window:g} s (producers.offences)"
+        )
+        engaged.scope.cancel()
+        for feed in engaged.feeds:
+            feed.close()
+        _log.error(
+            "producer quarantined",
+            channel=name,
+            reason=engaged.health.quarantined,
+            remedy="correct its plugin: it starts again when its file changes, or with the appliance",
+        )
+
+    async def _begin(self, configured: Configured) -> None:
+        assert self._nursery is not None  # noqa: S101 - it runs
+        settings, name = self._producers(), configured.channel.name
+        health = self._status.health[name] = Health(stale_after=configured.stale_after)
+        conduct = Conduct(settings.offences, settings.window)
+        engaged = self._engaged[name] = _Engagement(configured, conduct, health)
+        await self._nursery.start(self._work, engaged)
+
+    async def _work(
+        self, engaged: _Engagement, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        restart, name = self._restart(), engaged.configured.channel.name
+        log = _log.bind(channel=name)
+        producer = Producer(name, self._producing(engaged, log), engaged.health, log)
+        try:
+            with engaged.scope:
+                await supervise(
+                    producer,
+                    first=restart.first,
+                    most=restart.most,
+                    calm=restart.calm,
+                    task_status=task_status,
+                )
+        finally:
+            engaged.health.running = False
+            engaged.over.set()
+
+    def _producing(self, engaged: _Engagement, log: Any) -> Callable[[], Awaitable[None]]:  # noqa: ANN401 - any structlog logger
+        configured = engaged.configured
+        channel, rows = configured.channel, configured.rows
+        produce: Callable[[Feed, Any], Awaitable[None]] | None
+        produce = rows.produce if rows is not None else channel.produce
+        assert produce is not None  # noqa: S101 - the catalogue has checked that there is one
+
+        def floods(most: float) -> None:
+            self.offend(channel.name, Offence.FLOODS, events_per_second=most)
+
+        async def run() -> None:
+            with contextlib.closing(HubFeed(channel, self._workshop, engaged.health, log, floods)) as feed:
+                engaged.feeds.append(feed)
+                try:
+                    with trio.CancelScope() as engaged.attempt:
+                        await produce(feed, configured.settings)
+                    _check_silence(engaged)
+                except BaseException as error:
+                    for leaf in leaves(error):
+                        if isinstance(leaf, BlockedError):
+                            self.offend(channel.name, Offence.BLOCKS, error=str(leaf))
+                    raise
+                finally:
+                    engaged.attempt = None
+                    engaged.feeds.remove(feed)
+
+        return run
+
+    async def _end(self, name: str) -> None:
+        """End a producer. One that does not stop in time is cut off: it can hold a task, but publish nothing."""
+        engaged = self._engaged.get(name)
+        if engaged is None:
+            return
+        within = self._producers().stop_within
+        engaged.scope.cancel()
+        with trio.move_on_after(within):
+            await engaged.over.wait()
+            return
+        for feed in engaged.feeds:
+            feed.close()
+        engaged.health.offences[Offence.LINGERS] += 1
+        _log.error(
+            "producer does not stop",
+            channel=name,
+            seconds=within,
+            remedy="let it pass on trio.Cancelled, and not shield itself; it can publish nothing any more",
+        )
+
+    def _answer(self, configured: Configured) -> None:
+        channel, settings, rows = configured.channel, configured.settings, configured.rows
+        self._answers.remove(channel.name)
+        if channel.answer is not None:
+            own = channel.answer
+            self._answers.add(channel, lambda key: own(key, settings))
+        elif isinstance(rows, Answering):
+            self._answers.add(channel, lambda key: rows.answer(channel.name, key, settings))
+
+
+def _check_silence(engaged: _Engagement) -> None:
+    """Say why a producer was ended that had nothing to say."""
+    if engaged.attempt is not None and engaged.attempt.cancelled_caught:
+        raise PluginError(f"it published nothing for {engaged.health.stale_after:g} s (stale_after)")

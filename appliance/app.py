@@ -37,6 +37,7 @@ from appliance.edge.surroundings import Ending, Notice, Surroundings
 from appliance.edge.tls import Contexts, Refused, Swapped
 from appliance.edge.ways import Ways
 from appliance.loading.configured import Configured
+from appliance.loading.importer import is_plugin
 from appliance.runtime.answers import Answers
 from appliance.runtime.digest import Digests
 from appliance.runtime.feed import Workshop
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from appliance.access.principals import Authenticator
+    from appliance.runtime.turnover import Turnover
     from appliance.settings.address import Address
     from appliance.settings.tree import KeySettings, LimitSettings, ListenSettings, Settings
 
@@ -92,8 +94,11 @@ class Appliance:
         keys: Iterable[KeySettings],
         sockets: Iterable[Bound],
         contexts: Contexts | None,
+        turnover: Turnover | None = None,
     ) -> None:
+        """`turnover` keeps up with plugins that come, change and go; without one, what there is at the start stays."""
         self._settings = settings
+        self._turnover = turnover
         self._bound = tuple(sockets)
         self._contexts = contexts
         self._stopping = trio.Event()
@@ -120,7 +125,7 @@ class Appliance:
         )
         self._watchman = Watchman(
             patience=lambda: self._settings.producers.blocked,
-            is_plugin=lambda module: module.startswith("appliance_plugins."),
+            is_plugin=is_plugin,
         )
         self._roster = Roster(
             self._workshop,
@@ -180,6 +185,11 @@ class Appliance:
         )
         ways = Ways(settings.paths, trading=settings.trading.enabled)
         self._reception = Reception(around=self._around, http=self._http, ways=ways)
+
+    def quarantined(self, channel: str) -> str | None:
+        """Say why a channel's producer was ended for its conduct, if it was."""
+        health = self._status.health.get(channel)
+        return None if health is None else health.quarantined
 
     def stop(self) -> None:
         """Ask for an orderly end: `run` returns within the deadline."""
@@ -254,6 +264,8 @@ class Appliance:
                 await nursery.start(self._roster.run)
                 for configured in self._configured:
                     await self._roster.put(configured)
+                if self._turnover is not None:
+                    await nursery.start(self._turnover.run, self._roster)
                 task_status.started()
 
     async def _say_goodbye(self, deadline: float) -> None:

@@ -1,11 +1,17 @@
 """What the author of a plugin tests with: a feed that records, and a run of a channel's producer.
 
-Must not know the appliance that runs: what is published here reaches nobody.
+    async def test_each_symbol_has_a_fee(jumping_clock):
+        events = await record(fees.CHANNEL, seconds=3600)
+
+Must not know the appliance that runs: what is published here reaches nobody. The fixture `jumping_clock` is that of
+`appliance.pytest_plugin`, which pytest finds by itself.
 """
 
 from __future__ import annotations
 
+import contextvars
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -17,15 +23,19 @@ from appliance.api import Event
 from appliance.core import topics
 from appliance.core.beat import Beat
 from appliance.core.errors import PluginError, PublishError
+from appliance.core.fitting import misfits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-    from appliance.api import Channel
+    from appliance.api import Channel, Rows
 
 T = TypeVar("T")
 
 __all__ = ["PluginError", "PublishError", "RecordingFeed", "record"]
+
+MOST_AT_ONCE = 100_000
+"""Events at one instant after which a producer is taken for one that never waits: no test of it would end."""
 
 
 class RecordingFeed:
@@ -45,6 +55,9 @@ class RecordingFeed:
         self.events: list[Event] = []
         self.declared: list[str] = []
         self.log = structlog.get_logger().bind(channel=channel.name)
+        self._encode = msgspec.json.Encoder(decimal_format="number").encode
+        self._instant = 0.0
+        self._at_once = 0
 
     @property
     def channel(self) -> str:
@@ -57,6 +70,7 @@ class RecordingFeed:
 
     async def publish(self, data: Mapping[str, Any], *, key: str, at: float | None = None) -> None:
         now = self._since_1970 + trio.current_time()
+        self._check_pace(now)
         event = Event(self.channel, key, data, now if at is None else at)
         self._check_schema(event)
         # As text, for the producer may change the data afterwards.
@@ -78,21 +92,31 @@ class RecordingFeed:
         )
 
     async def blocking(self, work: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - whatever the work takes
-        return await trio.to_thread.run_sync(work, *arguments)
+        """Call it in a thread, as the appliance does. The test waits for it: a clock that jumps would not."""
+        await trio.lowlevel.checkpoint()
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(contextvars.copy_context().run, work, *arguments).result()
+
+    def _check_pace(self, now: float) -> None:
+        self._at_once = self._at_once + 1 if now == self._instant else 1
+        self._instant = now
+        if self._at_once > MOST_AT_ONCE:
+            raise PluginError(
+                f"{self.channel}: the producer has published {MOST_AT_ONCE} events without waiting: "
+                "let it wait, as with `async for _ in feed.every(seconds)`"
+            )
 
     def _check_schema(self, event: Event) -> None:
-        if self._channel.schema is None:
-            return
-        try:
-            msgspec.convert(event.data, self._channel.schema)
-        except msgspec.ValidationError as error:
+        schema = self._channel.schema
+        if schema is not None and (wrong := misfits(event.data, schema)):
             raise PublishError(
-                f"{self.channel}: the event of {event.key!r} does not fit its schema: {error}"
-            ) from error
+                f"{self.channel}: the event of {event.key!r} does not fit its schema: "
+                + "; ".join(map(str, wrong))
+            )
 
     def _body(self, event: Event) -> bytes:
         try:
-            return msgspec.json.encode(event.data)
+            return self._encode(event.data)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise PublishError(f"{self.channel}: data is no JSON: {error}") from error
 
@@ -145,20 +169,22 @@ async def record(
     seconds: float,
     settings: Any = None,  # noqa: ANN401 - the channel's own Settings
     shown: Iterable[Event] = (),
+    rows: Rows | None = None,
 ) -> list[Event]:
-    """Run a channel's producer, and give what it publishes before `seconds` have passed; `shown` is what it watches.
+    """Run a channel's producer, and give what it publishes before `seconds` have passed.
 
-    With a clock that jumps (`autojump_clock` of pytest-trio) an hour takes no time. What the producer raises is raised
+    `shown` is what it watches; `rows` is an opened source whose rows the channel is to have.
+    With a clock that jumps (the fixture `jumping_clock`) an hour takes no time. What the producer raises is raised
     here; so is a `PluginError` when it returns, for it must run until it is cancelled.
     """
-    if channel.produce is None:
+    produce = channel.produce if rows is None else rows.produce
+    if produce is None:
         raise PluginError(
-            f"{channel.name}: its rows come from the source {channel.source!r}: run that source's `produce` "
-            "with a RecordingFeed"
+            f"{channel.name}: its rows come from the source {channel.source!r}: open that source, and give it as `rows`"
         )
     feed = RecordingFeed(channel, settings, shown=shown)
     with trio.move_on_after(seconds) as time_is_up:
-        await channel.produce(feed, feed.settings)
+        await produce(feed, feed.settings)
     if not time_is_up.cancelled_caught:
         raise PluginError(f"{channel.name}: the producer returned; it must run until it is cancelled")
     return feed.events

@@ -69,4 +69,3 @@ def test_a_source_that_can_be_asked_is_known_by_what_it_has() -> None:
 
 def test_all_that_it_offers_is_there() -> None:
     assert [name for name in api.__all__ if not hasattr(api, name)] == []
-    assert sorted(api.__all__) == api.__all__

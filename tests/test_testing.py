@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,7 +19,7 @@ from appliance.core.history import Retention
 from appliance.runtime.feed import HubFeed, Workshop
 from appliance.runtime.hub import Hub
 from appliance.runtime.status import Health
-from appliance.testing import PluginError, PublishError, RecordingFeed, record
+from appliance.testing import MOST_AT_ONCE, PluginError, PublishError, RecordingFeed, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,8 +60,11 @@ def channel(**changes: Any) -> Channel:
 def of_an_appliance(channel: Channel, settings: object) -> Feed:
     hub = Hub(epoch="epoch", most_topics=100, most_bytes=65_536)
     hub.open(channel, settings, Retention(count=10, age=None, size=65_536))
-    workshop = Workshop(hub=hub, threads=trio.CapacityLimiter(1), most_watched=10)
-    return HubFeed(channel, workshop, Health(), structlog.get_logger())
+    threads = trio.CapacityLimiter(1)
+    workshop = Workshop(
+        hub=hub, threads=threads, most_watched=10, transform=lambda event: event, most_events=lambda: 1e9
+    )
+    return HubFeed(channel, workshop, Health(), structlog.get_logger(), lambda _: None)
 
 
 both = pytest.mark.parametrize("feed_of", [RecordingFeed, of_an_appliance])
@@ -100,6 +105,26 @@ async def test_a_producer_that_returns_is_told_so() -> None:
 async def test_a_channel_without_a_producer_is_told_so() -> None:
     with pytest.raises(PluginError, match="rows come from the source 'market'"):
         await record(channel(produce=None, source="market"), seconds=1)
+
+
+async def test_rows_of_a_source_are_recorded_alike(autojump_clock: MockClock) -> None:
+    class Market:
+        async def produce(self, feed: Feed, settings: FeesSettings) -> None:
+            await produce(feed, settings)
+
+    events = await record(channel(produce=None, source="market"), seconds=11, rows=Market())
+    assert [event.key for event in events] == ["BTC", "ETH"] * 2
+    assert autojump_clock.current_time() == 11
+
+
+async def test_a_producer_that_never_waits_is_told_so(autojump_clock: MockClock) -> None:
+    async def flooding(feed: Feed, _: object) -> None:
+        while True:
+            await feed.publish({}, key="BTC")
+
+    with pytest.raises(PluginError, match=f"has published {MOST_AT_ONCE} events without waiting"):
+        await record(channel(produce=flooding), seconds=1)
+    assert autojump_clock.current_time() == 0
 
 
 async def test_times_that_are_left_out_follow_the_clock(autojump_clock: MockClock) -> None:
@@ -219,3 +244,34 @@ async def test_a_producer_that_watches_is_shown_events_at_their_times(autojump_c
 @both
 async def test_blocking_code_gives_what_it_returns(feed_of: MakeFeed) -> None:
     assert await feed_of(channel(), FeesSettings()).blocking(max, 3, 5) == 5
+
+
+async def test_the_clock_does_not_jump_over_blocking_code(autojump_clock: MockClock) -> None:
+    def read() -> str:
+        time.sleep(0.05)  # far more than a clock that jumps would wait
+        return threading.current_thread().name
+
+    async def reading(feed: Feed, _: object) -> None:
+        async for _ in feed.every(10):
+            await feed.publish({"thread": await feed.blocking(read)}, key="BTC")
+
+    events = await record(channel(produce=reading), seconds=30)
+    assert len(events) == 3
+    assert threading.main_thread().name not in {event.data["thread"] for event in events}
+    assert autojump_clock.current_time() == 30
+
+
+@both
+async def test_what_blocking_code_raises_is_raised(feed_of: MakeFeed) -> None:
+    with pytest.raises(OSError, match="gone"):
+        await feed_of(channel(), FeesSettings()).blocking(_fail)
+
+
+def _fail() -> None:
+    raise OSError("gone")
+
+
+async def test_decimal_numbers_are_numbers_to_clients() -> None:
+    feed = RecordingFeed(channel())
+    await feed.publish({"symbol": "BTC", "fee": Decimal("1.5")}, key="BTC")
+    assert feed.events[0].data["fee"] == 1.5

@@ -1,4 +1,4 @@
-"""The command line: `appliance serve`, `appliance check`, `appliance version`."""
+"""The command line: `appliance serve`, `appliance check`, `appliance plugins`, `appliance version`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import appliance
+from appliance.cli.plugins import plugins
 from appliance.core.errors import ApplianceError, SettingsError
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ def check(file: Path, listen: tuple[str, ...], state_dir: str | None, overrides:
 def version() -> None:
     """Print the version."""
     click.echo(f"appliance {appliance.__version__}")
+
+
+cli.add_command(plugins)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,14 @@ import trio
 from appliance.access.keys import make_key
 from appliance.app import Appliance, Bound
 from appliance.cli import greeting
-from appliance.core.errors import ApplianceError
+from appliance.core.errors import ApplianceError, SettingsError
 from appliance.edge import certificates, listener
 from appliance.edge.tls import Contexts
-from appliance.loading import catalogue, files
-from appliance.loading.configured import Configured, configure
+from appliance.loading import ledger
 from appliance.ops import limits, log
 from appliance.ops.network import ANYWHERE, own_addresses
 from appliance.ops.state import State, open_state, state_folder
+from appliance.runtime.turnover import Turnover
 from appliance.settings import reload
 from appliance.settings.address import Address
 from appliance.settings.fields import Secret
@@ -32,9 +33,9 @@ from appliance.settings.load import Loaded, load
 from appliance.settings.tree import KeySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from appliance.core.errors import PluginError
+    from appliance.loading.plugin import Plugin
     from appliance.settings.tree import Settings
 
 _log = structlog.get_logger()
@@ -68,12 +69,14 @@ class Request:
 
 def check(request: Request) -> Iterator[str]:
     """Check a configuration and its plugins, and say what was found."""
-    configuration = _checked(request.load())
-    yield from (f"warning: {warning}" for warning in configuration.warnings)
+    loaded = request.load()
+    warnings = list(loaded.warnings)
+    channels = trio.run(partial(Turnover(loaded).assemble, strict=True, warn=warnings.append))
+    yield from (f"warning: {warning}" for warning in warnings)
     yield f"{request.file}: good"
-    for listen in configuration.settings.listen:
+    for listen in loaded.settings.listen:
         yield f"  listens on {listen.url}, authentication {listen.auth}"
-    for configured in configuration.channels:
+    for configured in channels:
         yield f"  channel {configured.channel.name} ({configured.channel.mode})"
 
 
@@ -84,9 +87,29 @@ def serve(request: Request) -> int:
     stream = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the process's life
     # Before plugins are loaded, for they may log.
     log.configure(level=loaded.draft.log.level, format=loaded.draft.log.format, stream=stream)
-    configuration = _checked(loaded)
-    settings = configuration.settings
-    _warn(configuration.warnings)
+    warnings = list(loaded.warnings)
+
+    def conduct(channel: str) -> str | None:
+        return served.quarantined(channel)
+
+    def tell(plugins: Sequence[Plugin]) -> None:
+        served.hooks.use(plugins)
+
+    turnover = Turnover(
+        loaded,
+        ledger=state_folder(loaded.draft.state_dir, request.environment) / ledger.FILE_NAME,
+        conduct=conduct,
+        tell=tell,
+    )
+    # A plugin that cannot be used does not keep the others from being served; a mistake in the configuration does.
+    try:
+        channels = trio.run(partial(turnover.assemble, strict=False, warn=warnings.append))
+    except SettingsError:
+        # All at once: what is wrong with plugins, too.
+        trio.run(partial(Turnover(loaded).assemble, strict=True, warn=lambda _: None))
+        raise
+    settings = loaded.settings
+    _warn(warnings)
     limits.raise_open_files()
     if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
         _log.warning("slow clients may hold more memory: this system cannot bound unsent data")
@@ -97,7 +120,7 @@ def serve(request: Request) -> int:
     contexts = Contexts(*pair) if pair is not None else None
     sockets = _bind(addresses)
     served = Appliance(
-        settings, configuration.channels, keys=keys.settings, sockets=sockets, contexts=contexts
+        settings, channels, keys=keys.settings, sockets=sockets, contexts=contexts, turnover=turnover
     )
     hello = greeting.Greeting(
         addresses=tuple(bound.address for bound in sockets),
@@ -107,27 +130,8 @@ def serve(request: Request) -> int:
         fingerprint=contexts.current.fingerprint if contexts is not None else None,
         trusted=settings.tls.certificate is not None,
     )
-    running = _Running(request, served, settings, state, hello)
+    running = _Running(request, served, turnover, settings, state, hello)
     return trio.run(running.run)
-
-
-@attrs.frozen
-class _Configuration:
-    """A configuration without a mistake: the settings, the channels, and what should be said of them."""
-
-    settings: Settings
-    channels: tuple[Configured, ...]
-    warnings: tuple[str, ...]
-
-
-def _checked(loaded: Loaded) -> _Configuration:
-    """Load the plugins too; raises with all that is wrong, be it in the configuration or in plugins."""
-    folders = [files.builtin_folder(), *(Path(folder) for folder in loaded.draft.plugins_dir)]
-    faults: list[PluginError] = []
-    warnings = list(loaded.warnings)
-    plugins = catalogue.collect(folders, blame=faults.append)
-    channels = configure(plugins, loaded, faults=faults, warn=warnings.append)
-    return _Configuration(loaded.settings, channels, tuple(warnings))
 
 
 def _warn(warnings: Iterable[str]) -> None:
@@ -192,6 +196,7 @@ class _Running:
 
     request: Request
     served: Appliance
+    turnover: Turnover
     settings: Settings
     state: State
     hello: greeting.Greeting
@@ -220,7 +225,7 @@ class _Running:
             task_status.started()
             async for number in signals:
                 if number == signal.SIGHUP:
-                    self._reload()
+                    await self._reload()
                 elif stopping:
                     _log.warning("stopping at once", signal=signal.Signals(number).name)
                     everything.cancel()
@@ -231,11 +236,12 @@ class _Running:
                     )
                     self.served.stop()
 
-    def _reload(self) -> None:
+    async def _reload(self) -> None:
         """Take over what can change; a configuration with mistakes is refused whole."""
         try:
-            told = _checked(self.request.load())
-            merged = reload.merged(self.settings, told.settings)
+            loaded = self.request.load()
+            await self.turnover.reload_all(loaded)
+            merged = reload.merged(self.settings, loaded.settings)
             keys = _keys(merged, self.state)
             self.served.reload(merged, keys.settings)
         except ApplianceError as error:
@@ -244,8 +250,8 @@ class _Running:
         except Exception:  # noqa: BLE001 - a mistake that nobody foresaw would stop a start, but not this
             _log.exception("configuration refused, the one before stays")
             return
-        _warn(told.warnings)
-        changes = reload.changes(self.settings, told.settings)
+        _warn(loaded.warnings)
+        changes = reload.changes(self.settings, loaded.settings)
         self.settings = merged
         log.set_level(merged.log.level)
         _log.info("configuration reloaded", changed=[change.path for change in changes if change.reloads])

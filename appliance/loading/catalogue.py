@@ -1,31 +1,23 @@
-"""The channels and sources that plugins register, checked: names, modes, hooks that nobody calls."""
+"""The channels and sources of all plugins together, each name once."""
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import reprlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
-import pluggy
 
-from appliance import hookspecs
-from appliance.api import Channel, Source
-from appliance.core import topics
 from appliance.core.errors import PluginError
-from appliance.loading import files
+from appliance.loading import bundle, files, plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
-    from types import ModuleType
 
-T = TypeVar("T")
+    from appliance.api import Channel, Source
+    from appliance.loading.plugin import Plugin
 
-OWN = "system"
-"""The channel in which the appliance tells of itself."""
+MOST_BYTES = 64 * 1024**2
+"""Bytes of the largest plugin where no configuration says it."""
 
 
 @attrs.frozen
@@ -37,104 +29,64 @@ class Catalogue:
     channel_files: dict[str, Path] = attrs.field(factory=dict)
     source_files: dict[str, Path] = attrs.field(factory=dict)
 
+    @classmethod
+    def of(cls, plugins: Iterable[Plugin]) -> Catalogue:
+        """Give that of these plugins; names that clash are a PluginError about the later one."""
+        catalogue = cls()
+        for each in plugins:
+            catalogue.add(each)
+        return catalogue
+
+    def add(self, added: Plugin) -> None:
+        """Add all of a plugin, or raise a PluginError about it and add nothing."""
+        file = added.file
+        self.check(file, [each.name for each in added.channels], [each.kind for each in added.sources])
+        for channel in added.channels:
+            self.channels[channel.name], self.channel_files[channel.name] = channel, file
+        for source in added.sources:
+            self.sources[source.kind], self.source_files[source.kind] = source, file
+
+    def check(self, file: Path, channels: Iterable[str], kinds: Iterable[str]) -> None:
+        """Raise a PluginError about the file when one of its names is taken."""
+        _check_names(channels, self.channel_files, file)
+        _check_names(kinds, self.source_files, file)
+
+
+def _check_names(names: Iterable[str], owners: dict[str, Path], file: Path) -> None:
+    own: dict[str, Path] = {}
+    for name in names:
+        owner = owners.get(name) or own.get(name)
+        if owner is not None:
+            raise PluginError(f"{file}: {name!r} is already registered by {owner}: rename one of them")
+        own[name] = file
+
 
 def _raised(error: PluginError) -> None:
     raise error
 
 
 def collect(folders: Iterable[Path], *, blame: Callable[[PluginError], object] = _raised) -> Catalogue:
-    """Load every plugin of the folders. What cannot be used is left out and told to `blame`, which raises it
-    unless the caller has something to say beside.
+    """Load every plugin of the folders, here and now. What cannot be used is left out and told to `blame`, which
+    raises it unless the caller has something to say beside.
     """
     catalogue = Catalogue()
     for folder in folders:
-        with _blamed(blame):
-            for file in files.plugin_files(folder):
-                with _blamed(blame):
-                    _add(catalogue, file)
+        try:
+            found = list(files.plugin_files(folder))
+        except PluginError as error:
+            blame(error)
+            continue
+        for file in found:
+            try:
+                # The built-in ones are as much to be trusted as the appliance itself.
+                within = None if folder == files.builtin_folder() else folder
+                loaded = plugin.load(bundle.read(file, most=MOST_BYTES, folder=within))
+            except PluginError as error:
+                blame(error)
+                continue
+            try:
+                catalogue.add(loaded)
+            except PluginError as error:
+                loaded.forget()
+                blame(error)
     return catalogue
-
-
-@contextlib.contextmanager
-def _blamed(blame: Callable[[PluginError], object]) -> Iterator[None]:
-    try:
-        yield
-    except PluginError as error:
-        blame(error)
-
-
-def _add(catalogue: Catalogue, file: Path) -> None:
-    hook = _register(files.load(file), file).hook
-    for channel in _returned(hook.register_channels, Channel, file):
-        _check(channel, file)
-        _claim(catalogue.channels, channel.name, channel, file, catalogue.channel_files)
-    for source in _returned(hook.register_sources, Source, file):
-        _check_settings(source.Settings, f"source {source.kind!r}", file)
-        _claim(catalogue.sources, source.kind, source, file, catalogue.source_files)
-
-
-def _register(module: ModuleType, file: Path) -> pluggy.PluginManager:
-    """Check the hooks of a module, and give what calls them."""
-    plugin = pluggy.PluginManager("appliance")
-    plugin.add_hookspecs(hookspecs)
-    hooks = ", ".join(name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction))
-    try:
-        plugin.register(module, str(file))
-        plugin.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(f"{file}: {error}; the hooks are {hooks}") from error
-    if not plugin.get_hookcallers(module):
-        raise PluginError(
-            f"{file}: has no hook: mark one of {hooks} with `@hookimpl`, or let the name of a file "
-            "that is no plugin begin with `_`"
-        )
-    return plugin
-
-
-def _returned(hook: pluggy.HookCaller, kind: type[T], file: Path) -> list[T]:
-    """Call a hook; each thing that it returns is of that kind."""
-    try:
-        results: list[Any] = hook()
-        # pluggy leaves out what returned None.
-        none = len(results) < len(hook.get_hookimpls())
-        wrong = [None] if none else [result for result in results if not isinstance(result, Iterable)]
-        things = [] if wrong else [thing for result in results for thing in result]
-    except (Exception, SystemExit) as error:
-        raise files.fault(error, file) from error
-    wrong += [thing for thing in things if not isinstance(thing, kind)]
-    if wrong:
-        raise PluginError(
-            f"{file}: {hook.name} returned {reprlib.repr(wrong[0])}; it returns a tuple of {kind.__name__}"
-        )
-    return things
-
-
-def _claim(known: dict[str, T], name: str, thing: T, file: Path, owners: dict[str, Path]) -> None:
-    if name in known:
-        raise PluginError(f"{file}: {name!r} is already registered by {owners[name]}: rename one of them")
-    known[name] = thing
-    owners[name] = file
-
-
-def _check(channel: Channel, file: Path) -> None:
-    name = channel.name
-    if not topics.is_channel(name):
-        raise PluginError(
-            f"{file}: {name!r} is no name for a channel: a-z, 0-9 and _, beginning with a letter"
-        )
-    if name == OWN:
-        raise PluginError(f"{file}: {name!r} is the appliance's own channel: give yours another name")
-    if (channel.produce is None) == (channel.source is None):
-        raise PluginError(f"{file}: channel {name!r} has either `produce` or `source`")
-    for key in channel.topics:
-        if key != topics.ANY and not topics.is_key(key.removesuffix(topics.ANY)):
-            raise PluginError(
-                f"{file}: channel {name!r} cannot have the topic {key!r}: "
-                "1 to 200 visible characters, with a `*` at the end alone"
-            )
-    _check_settings(channel.Settings, f"channel {name!r}", file)
-
-
-def _check_settings(cls: type, owner: str, file: Path) -> None:
-    if not attrs.has(cls):
-        raise PluginError(f"{file}: Settings of {owner} is no attrs class: decorate it with attrs.frozen")

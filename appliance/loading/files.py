@@ -1,12 +1,9 @@
-"""Plugin files as modules. Must not know what is in them."""
+"""Plugins as they lie in folders: files, package folders, archives. Must not know what is in them."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
-import traceback
-import zlib
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +13,14 @@ import appliance
 from appliance.core.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
+    from collections.abc import Iterable, Iterator
 
-_PACKAGE = "appliance_plugins"
-"""Where the modules of plugin files stand in `sys.modules`: never in the way of an installed package."""
+ARCHIVES = (".whl", ".zip")
+CACHE = "__pycache__"
+_START = "__init__.py"
+
+Print = tuple[object, ...]
+"""What of a plugin changes when the plugin does, without reading it."""
 
 
 def builtin_folder() -> Path:
@@ -31,55 +31,91 @@ def builtin_folder() -> Path:
 
 
 def plugin_files(folder: Path) -> Iterator[Path]:
-    """Give the plugin files of a folder by name; a name that begins with `_` or `.` is not meant to be one."""
+    """Give the plugins of a folder by name: files, packages, archives. A name that begins with `_` or `.` is none."""
     try:
-        files = sorted(folder.iterdir())
+        found = sorted(folder.iterdir())
     except OSError as error:
         raise PluginError(
             f"{folder} cannot be read ({error.strerror}): put the folder right, or correct plugins_dir"
         ) from error
-    yield from (file for file in files if file.suffix == ".py" and not file.name.startswith(("_", ".")))
+    yield from (path for path in found if not path.name.startswith(("_", ".")) and _is_plugin(path))
 
 
-def load(file: Path) -> ModuleType:
-    """Import a plugin file; a `PluginError` names the file, the line and what went wrong."""
-    file = file.absolute()
-    name = _module_name(file)
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{file}: is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Who resolves an annotation, or reads a pickle, looks its module up by name.
-    sys.modules[name] = module
+def _is_plugin(path: Path) -> bool:
+    return path.suffix == ".py" or path.suffix in ARCHIVES or (path / _START).is_file()
+
+
+def is_package(path: Path) -> bool:
+    return path.is_dir()
+
+
+def package_files(package: Path) -> Iterator[Path]:
+    """Give all that lies in a package folder, folders first, without what Python or an editor puts there."""
+    for folder, folders, names in os.walk(package):
+        folders[:] = sorted(name for name in folders if name != CACHE and not name.startswith("."))
+        here = Path(folder)
+        yield from (here / name for name in folders)
+        yield from (here / name for name in sorted(names) if not name.startswith("."))
+
+
+@attrs.frozen
+class Sight:
+    """What a look at folders found: each plugin with its print, the folders that lead to them, and what is wrong."""
+
+    plugins: dict[Path, Print] = attrs.field(factory=dict)
+    folders: set[Path] = attrs.field(factory=set)
+    unreadable: dict[Path, str] = attrs.field(factory=dict)
+    """Folders of which nothing can be said, and why."""
+    missing: dict[Path, str] = attrs.field(factory=dict)
+    """Folders that are not there, and so have no plugins."""
+
+
+def look(folders: Iterable[Path]) -> Sight:
+    """See which plugins there are. A folder that is not there has none."""
+    sight = Sight()
+    for folder in folders:
+        try:
+            if folder.is_dir():
+                sight.folders.add(folder)
+            for path in plugin_files(folder):
+                sight.plugins[path] = (_traits(folder), *_prints(path, sight.folders))
+        except PluginError as error:
+            gone = isinstance(error.__cause__, FileNotFoundError)
+            (sight.missing if gone else sight.unreadable)[folder] = str(error)
+        except OSError as error:
+            sight.unreadable[folder] = f"{folder} cannot be read ({error.strerror})"
+    return sight
+
+
+def _prints(path: Path, folders: set[Path]) -> Iterator[object]:
+    yield _print(path)
+    if path.is_symlink():
+        yield path.readlink()
+        folders.add(path.resolve().parent)
+    if is_package(path):
+        folders.add(path)
+        for inner in package_files(path):
+            if inner.is_dir():
+                folders.add(inner)
+                yield inner, _traits(inner)
+            else:
+                # Others may be what the plugin itself writes; whose they are counts all the same.
+                yield inner, _print(inner) if inner.suffix == ".py" else _traits(inner)
+
+
+def _print(path: Path) -> Print:
+    if path.is_dir():
+        return _traits(path)
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise fault(error, file) from error
-    return module
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def fault(error: BaseException, file: Path) -> PluginError:
-    """Blame what a plugin's code raised on the line of its file."""
-    file = file.absolute()
-    match error:
-        case SyntaxError(msg=str(text)) if error.filename == str(file):
-            place = f"{file}:{error.lineno}"
-        case TypeError(args=[str(text), attrs.Attribute(), *_]):
-            # attrs tells people in the first argument, and programs in the others.
-            place = _place(error, file)
-        case _:
-            place, text = _place(error, file), str(error)
-    return PluginError(": ".join(part for part in (place, type(error).__name__, text) if part))
-
-
-def _module_name(file: Path) -> str:
-    """Name a file's module for its folder too: two of them may have files of one name."""
-    return f"{_PACKAGE}.{zlib.crc32(os.fsencode(file.parent)):08x}.{file.stem}"
-
-
-def _place(error: BaseException, file: Path) -> str:
-    """Name the line of the file that an error comes from, where there is one."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(file)]
-    return f"{file}:{lines[-1]}" if lines else str(file)
+def _traits(path: Path) -> Print:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_uid, stat.S_IMODE(found.st_mode)

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+_REMEDIES = {
+    Offence.BLOCKS: "let it wait with trio, or do what blocks in `await feed.blocking(...)`",
+    Offence.FLOODS: "let it publish less, or raise producers.events_per_second",
+    Offence.LINGERS: "let it pass on trio.Cancelled, and not shield itself; it can publish nothing any more",
+}
+
 
 @attrs.define(eq=False)
 class _Engagement:
@@ -44,6 +50,12 @@ class _Engagement:
     over: trio.Event = attrs.field(factory=trio.Event)
     feeds: list[HubFeed] = attrs.field(factory=list)
     attempt: trio.CancelScope | None = None
+
+    @property
+    def log(self) -> Any:  # noqa: ANN401 - any structlog logger
+        """A logger that names the channel, and the file to look into."""
+        log, file = _log.bind(channel=self.configured.channel.name), self.configured.file
+        return log if file is None else log.bind(file=str(file))
 
 
 class Roster:
@@ -106,12 +118,8 @@ class Roster:
             health = engaged.health
             if health.look(now, elapsed):
                 changed.append(name)
-                log = _log.warning if health.stale else _log.info
-                log(
-                    "channel is stale" if health.stale else "channel is fresh",
-                    channel=name,
-                    last=health.last_update,
-                )
+                log = engaged.log.warning if health.stale else engaged.log.info
+                log("channel is stale" if health.stale else "channel is fresh", last=health.last_update)
             begun = health.started_at or now
             if health.stale and engaged.attempt is not None and now - begun > (health.stale_after or 0):
                 engaged.attempt.cancel()
@@ -124,21 +132,20 @@ class Roster:
             return
         too_many = engaged.conduct.offend(offence, trio.current_time())
         engaged.health.offences[offence] += 1
-        _log.warning("producer misbehaves", channel=name, does=offence, **details)
+        engaged.log.warning("producer misbehaves", does=offence, remedy=_REMEDIES[offence], **details)
         if too_many:
             self._quarantine(engaged, offence)
 
     def _quarantine(self, engaged: _Engagement, offence: Offence) -> None:
-        settings, name = self._producers(), engaged.configured.channel.name
+        settings = self._producers()
         engaged.health.quarantined = (
             f"it {offence}, {settings.offences} times within {settings.window:g} s (producers.offences)"
         )
         engaged.scope.cancel()
         for feed in engaged.feeds:
             feed.close()
-        _log.error(
+        engaged.log.error(
             "producer quarantined",
-            channel=name,
             reason=engaged.health.quarantined,
             remedy="correct its plugin: it starts again when its file changes, or with the appliance",
         )
@@ -155,7 +162,7 @@ class Roster:
         self, engaged: _Engagement, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         restart, name = self._restart(), engaged.configured.channel.name
-        log = _log.bind(channel=name)
+        log = engaged.log
         producer = Producer(name, self._producing(engaged, log), engaged.health, log)
         try:
             with engaged.scope:
@@ -211,12 +218,7 @@ class Roster:
         for feed in engaged.feeds:
             feed.close()
         engaged.health.offences[Offence.LINGERS] += 1
-        _log.error(
-            "producer does not stop",
-            channel=name,
-            seconds=within,
-            remedy="let it pass on trio.Cancelled, and not shield itself; it can publish nothing any more",
-        )
+        engaged.log.error("producer does not stop", seconds=within, remedy=_REMEDIES[Offence.LINGERS])
 
     def _answer(self, configured: Configured) -> None:
         channel, settings, rows = configured.channel, configured.settings, configured.rows

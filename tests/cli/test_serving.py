@@ -164,7 +164,7 @@ def test_with_keys_of_the_users_none_is_made(tmp_path: Path) -> None:
         running.wait_for("serving")
         hello = running.hello()
     assert [line for line in hello if "key" in line or "k-of-alice" in line] == []
-    assert list((tmp_path / "state").iterdir()) == []
+    assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "plugins.json"]
 
 
 def test_a_unix_socket_is_there_while_it_is_served(tmp_path: Path) -> None:

@@ -158,9 +158,16 @@ BAD_MESSAGES = {
 }
 
 
+def introduce(wire: Wire) -> None:
+    """Say what only a client of the own protocol says: until then it is taken for one of trading."""
+    wire.say({"type": "auth", "token": KEY})
+    assert wire.message("authenticated")
+
+
 @pytest.mark.parametrize("text", BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
 def test_a_bad_message_is_answered_and_the_session_goes_on(scene: Scene, text: str) -> None:
     with scene.counts("INVALID_MESSAGE"), scene.socket() as wire:
+        introduce(wire)
         wire.say(text)
 
         assert wire.error() == "INVALID_MESSAGE"
@@ -168,8 +175,19 @@ def test_a_bad_message_is_answered_and_the_session_goes_on(scene: Scene, text: s
         assert wire.message("pong")
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"type": "dance"}'])
+def test_who_has_not_shown_its_dialect_is_told_in_the_words_of_trading(scene: Scene, text: str) -> None:
+    with scene.counts("INVALID_MESSAGE"), scene.socket() as wire:
+        wire.say(text)
+
+        assert wire.message("error")["error"].startswith("Invalid message format: ")
+        wire.say({"type": "ping"})
+        assert wire.message("pong")
+
+
 def test_a_binary_message_is_answered_and_the_session_goes_on(scene: Scene) -> None:
     with scene.counts("INVALID_MESSAGE"), scene.socket() as wire:
+        introduce(wire)
         wire.frame(Opcode.BINARY, b'{"type": "ping"}')
 
         assert wire.error() == "INVALID_MESSAGE"
@@ -247,7 +265,8 @@ def test_a_bad_frame_closes_its_session(scene: Scene, data: bytes, code: int) ->
 
 def test_a_flood_of_messages_is_limited(scene: Scene) -> None:
     with scene.counts("RATE_LIMITED"), scene.socket(listener=NARROW) as wire:
-        for _ in range(21):
+        introduce(wire)
+        for _ in range(20):
             wire.say({"type": "ping"})
 
         error = wire.message("error")["error"]

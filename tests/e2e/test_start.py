@@ -480,10 +480,9 @@ def test_a_plugin_that_cannot_be_used_is_told(invoke: Invoke, tmp_path: Path, te
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "mine.py").write_text(text)
 
-    done = invoke(
-        *("serve", "--state-dir", str(tmp_path / "state"), "--listen", running.ANY_PORT),
-        *("--set", f'plugins_dir=["{tmp_path / "plugins"}"]'),
-    )
+    (tmp_path / "mine.toml").write_text(f'plugins_dir = ["{tmp_path / "plugins"}"]\n')
+
+    done = invoke("check", str(tmp_path / "mine.toml"))
 
     line = one_line(done)
     assert str(tmp_path / "plugins" / "mine.py") in line

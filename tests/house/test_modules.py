@@ -33,7 +33,7 @@ VAGUE = {
     ),
     *("common", "service", "services", "misc", "stuff"),
 }
-DOCUMENTED = {"_exit", "_asdict", "_fields", "_make", "_replace"}
+DOCUMENTED = {"_current_frames", "_exit", "_asdict", "_fields", "_make", "_replace"}
 """Names of the standard library that begin with an underscore and are for everybody."""
 
 ADAPTED = ("trio_websocket", "hypercorn")

@@ -104,7 +104,8 @@ def wrong_plugin_imports(found: Iterable[Module]) -> Iterator[str]:
         may = PLUGIN_MAY + ALSO_MAY.get(module.name, ())
         for imported in module.imports():
             ours = is_within(imported.name, "appliance") or is_within(imported.name, "plugins")
-            if ours and not any(is_within(imported.name, package) for package in may):
+            own = is_within(imported.name, ".".join(module.name.split(".")[:2]))  # a package its own modules
+            if ours and not own and not any(is_within(imported.name, package) for package in may):
                 yield f"{module.place}:{imported.line}: imports {imported.name}"
 
 

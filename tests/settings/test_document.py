@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -13,7 +12,8 @@ import attrs
 import pytest
 
 from appliance.core.errors import SettingsError
-from appliance.settings import document
+from appliance.loading.catalogue import collect
+from appliance.settings import document, schema
 from appliance.settings.fields import mark
 from appliance.settings.load import load
 from appliance.settings.structure import fill
@@ -62,19 +62,9 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
 
 def plugin_settings(root: Path) -> dict[str, type[attrs.AttrsInstance]]:
     """The settings of the built-in channels and sources, by the table that they stand in."""
-    found: dict[str, type[attrs.AttrsInstance]] = {}
-    for path in sorted((root / "plugins").glob("*.py")):
-        spec = importlib.util.spec_from_file_location(f"built_in_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        for channel in getattr(module, "register_channels", tuple)():
-            found[f"channels.{channel.name}"] = channel.Settings
-        for source in getattr(module, "register_sources", tuple)():
-            found[f"sources.{source.kind}"] = source.Settings
-    return found
+    built_in = collect([root / "plugins"])
+    channels = {f"channels.{name}": channel.Settings for name, channel in built_in.channels.items()}
+    return channels | {f"sources.{kind}": source.Settings for kind, source in built_in.sources.items()}
 
 
 def test_the_annotated_file_changes_nothing(root: Path) -> None:
@@ -91,9 +81,9 @@ def test_the_annotated_file_shows_the_defaults(annotated: str, tmp_path: Path) -
 def test_the_annotated_file_shows_every_key_and_no_other(annotated: str, root: Path) -> None:
     table = tomllib.loads(uncommented(annotated))
     shown = {re.sub(r"^(channels|sources)\.\w+", r"\1.<name>", path) for path in keys(table)}
-    shown = {re.sub(r"^(aliases|paths)\..*", r"\1", path) for path in shown}
+    shown = {re.sub(r"^(aliases|paths|.*\[\]\.values)\..*", r"\1", path) for path in shown}
     options = {
-        f"{table.partition('.')[0]}.<name>.{row.key}"
+        f"{table.partition('.')[0]}.<name>.{row.path}"
         for table, cls in plugin_settings(root).items()
         for row in document.rows(cls)
     }
@@ -126,7 +116,7 @@ def test_the_annotated_file_shows_the_defaults_of_plugins(annotated: str, root: 
     for path, cls in plugin_settings(root).items():
         form, _, name = path.partition(".")
         shown = table.get(form, {}).get(name, {})
-        options = {row.key: shown.get(row.key) for row in document.rows(cls)}
+        options = {key: shown.get(key) for key in schema.attributes(cls)}
         assert None not in options.values(), f"{path} shows {options}"
         assert fill(cls, options) == cls()
 
@@ -148,7 +138,7 @@ def test_the_manual_shows_the_options_of_plugins(manual: str, root: Path) -> Non
         )
     }
     assert shown == {
-        (f"{path}.{row.key}", row.kind, row.default)
+        (f"{path}.{row.path}", row.kind, row.default)
         for path, cls in plugin_settings(root).items()
         for row in document.rows(cls)
     }

@@ -102,9 +102,9 @@ def test_tables_by_name_are_compared_by_name() -> None:
         channels={"b": ChannelSettings(options={"x": {"y": [1, 3]}}, enabled=False), "c d": ChannelSettings()}
     )
     assert changes(old, new) == (
-        Change("channels.a", reloads=False),
-        Change("channels.b.enabled", reloads=False),
-        Change("channels.b.x.y[1]", reloads=False),
-        Change('channels."c d"', reloads=False),
+        Change("channels.a", reloads=True),
+        Change("channels.b.enabled", reloads=True),
+        Change("channels.b.x.y[1]", reloads=True),
+        Change('channels."c d"', reloads=True),
     )
-    assert merged(old, new) == old
+    assert merged(old, new) == new

@@ -36,7 +36,8 @@ def test_shapes(kind: Any, shape: Shape) -> None:
 
 
 def test_the_rest_of_a_table_is_no_key() -> None:
-    assert list(schema.attributes(ChannelSettings)) == ["enabled", "source", "publish", "history"]
+    keys = ["enabled", "plugin", "source", "publish", "stale_after", "history"]
+    assert list(schema.attributes(ChannelSettings)) == keys
     rest = schema.rest(ChannelSettings)
     assert rest is not None
     assert rest.name == "options"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from appliance.sources.simulated.alerts import Lookout
 from appliance.sources.simulated.instruments import instrument
 from appliance.sources.simulated.market import Market
 from appliance.sources.simulated.model import VERSION, Model
@@ -71,7 +70,6 @@ class Tape:
         # A second tape of the same seed has other ids, so that nobody takes its signals for known ones.
         series = f"{round(start * 1_000):x}"
         self._watch = Watch(self._instruments, series)
-        self._lookout = Lookout(self._instruments, series)
         self._account = Account()
         self._trader = Trader(self._account, series)
         self._market = Market(self._instruments)
@@ -95,7 +93,6 @@ class Tape:
             "price": symbols,
             "predictions": symbols,
             "signals": (),
-            "alerts": (),
             "trades": symbols,
             "portfolio": (PORTFOLIO,),
             "market": ("summary", "volume", "sentiment"),
@@ -145,9 +142,6 @@ class Tape:
         signals = self._watch.look(moves, readings, self._interval)
         for signal in signals:
             yield "signals", signal.symbol, signal.row(timestamp)
-        for alert in self._lookout.look([quote.price for quote in quotes], readings, signals, self._interval):
-            yield "alerts", alert.symbol, alert.row(timestamp)
-        for signal in signals:
             trade = self._trader.follow(signal)
             if trade is not None:
                 yield "trades", trade.symbol, trade.row(timestamp)

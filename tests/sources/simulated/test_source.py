@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 START = 1_766_000_000.0
 SYMBOLS = ("BTC", "ETH", "AAPL", "SOL")
-CHANNELS = ("price", "predictions", "signals", "alerts", "trades", "portfolio", "market")
+CHANNELS = ("price", "predictions", "signals", "trades", "portfolio", "market")
 
 
 class Beat:
@@ -73,7 +73,8 @@ def market(clock: MockClock, **settings: Any) -> Simulated:
     )
 
 
-async def produce(source: Simulated, *feeds: RecordingFeed, seconds: float) -> None:
+async def produce(source: Simulated, *feeds: Any, seconds: float) -> None:
+    """The feeds have what the market calls of one."""
     with trio.move_on_after(seconds):
         async with trio.open_nursery() as nursery:  # ends with the time
             for feed in feeds:
@@ -115,7 +116,6 @@ async def test_the_keys_are_declared_before_the_first_row(autojump_clock: MockCl
         "price": SYMBOLS,
         "predictions": SYMBOLS,
         "signals": (),
-        "alerts": (),
         "trades": SYMBOLS,
         "portfolio": ("paper",),
         "market": ("summary", "volume", "sentiment"),
@@ -180,8 +180,9 @@ async def test_the_interval_is_a_setting(autojump_clock: MockClock) -> None:
 
 
 async def test_a_channel_that_the_market_has_no_rows_for_is_told_so(autojump_clock: MockClock) -> None:
-    with pytest.raises(SettingsError, match=r"channels\.weather\.source.*price, predictions"):
-        await market(autojump_clock).produce(RecordingFeed("weather"), None)
+    told = pytest.RaisesExc(SettingsError, match=r"channels\.weather\.source.*price, predictions")
+    with pytest.RaisesGroup(told):
+        await produce(market(autojump_clock), RecordingFeed("weather"), seconds=1)
 
 
 async def test_a_prediction_is_made_when_it_is_asked_for(autojump_clock: MockClock) -> None:

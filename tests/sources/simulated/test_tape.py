@@ -62,7 +62,7 @@ def test_the_first_tick_has_all_that_a_client_waits_for(tape: list[Tick]) -> Non
 def test_the_keys_known_at_the_beginning_are_those_of_the_rows(tape: list[Tick]) -> None:
     keys = Tape(seed=1, symbols=DOZEN, start=START).keys
     for row in itertools.chain.from_iterable(tick.rows for tick in tape):
-        assert row.key in keys[row.channel] or row.channel in ("signals", "alerts")
+        assert row.key in keys[row.channel] or row.channel == "signals"
 
 
 def test_prices_agree_with_themselves(tape: list[Tick]) -> None:

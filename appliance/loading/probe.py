@@ -1,0 +1,190 @@
+"""A probe: a plugin is imported and checked in a process of its own before it is imported here.
+
+Must not know what is checked; `examination` is the other end. A file that never ends, exits, crashes or eats memory
+does so over there, and is told as any other mistake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+import msgspec
+import trio
+
+from appliance.core.errors import PluginError
+from appliance.loading.examination import Finding, Task
+from appliance.settings.load import Loaded
+from appliance.settings.tree import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from appliance.loading.bundle import Bundle
+    from appliance.loading.installed import Installed
+
+_COMMAND = (
+    "import sys; sys.path[:] = sys.argv[1:]; sys.argv[1:] = []; "
+    "from appliance.loading.examination import main; main()"
+)
+_ANSWER = 1 << 20
+"""Bytes of the longest answer."""
+_OUTPUT = 4_096
+"""Bytes of what a plugin prints that are kept: the last ones."""
+_TOLD = 500
+_GRACE = 1.0
+"""Seconds that the process may take longer than it gives the plugin: to start, and to tell where it stands."""
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in ', re.MULTILINE)
+
+
+async def probe(plugin: Bundle | Installed, loaded: Loaded) -> Finding:
+    """Give the names that a plugin registers; a PluginError says what is wrong with it.
+
+    Its settings are filled from what is loaded. However it behaves, this ends about when `plugins.check_within` does.
+    """
+    settings = loaded.draft.plugins
+    task = Task(plugin, _share(loaded), settings.check_within, settings.check_memory)
+    try:
+        ended = await _run(pickle.dumps(task), settings.check_within + _GRACE)
+    except OSError as error:
+        raise PluginError(
+            f"{plugin.file}: cannot be checked: no process can be started ({error.strerror}); "
+            "free some memory or processes, then save the file again"
+        ) from error
+    return _found(ended, task)
+
+
+@attrs.frozen
+class _Ended:
+    """A process that has ended: its answer, the last of its output, its status (None: it had to be killed)."""
+
+    answer: bytes
+    output: str
+    status: int | None
+
+
+def _share(loaded: Loaded) -> Loaded:
+    """Give what a plugin's settings are filled from, and none of the appliance's own secrets."""
+    draft = Settings(channels=loaded.draft.channels, sources=loaded.draft.sources)
+    places = loaded.places
+    plain = attrs.evolve(places, lines=dict(places.lines), origins=dict(places.origins))
+    return Loaded(draft, loaded.mistakes, (), plain)
+
+
+def _environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what speaks for the appliance: its settings, keys among them, and its line to the supervisor."""
+    kept = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+    return {
+        name: value for name, value in ours.items() if name not in kept and not name.startswith("APPLIANCE_")
+    }
+
+
+def _paths() -> list[str]:
+    """Where modules are found here, be that a checkout, an environment or an unpacked zipapp."""
+    return [os.path.abspath(path) for path in sys.path]  # noqa: PTH100 - text on both sides
+
+
+async def _run(task: bytes, seconds: float) -> _Ended:
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-I", "-B", "-c", _COMMAND, *_paths()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=_environment(os.environ),
+    )
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101 - as above
+    assert process.stderr is not None  # noqa: S101 - as above
+    answer, output = bytearray(), bytearray()
+    try:
+        async with trio.open_nursery() as pipes:  # ends with the process, or a moment after
+            pipes.start_soon(_send, process.stdin, task)
+            pipes.start_soon(partial(_collect, process.stdout, answer, first=_ANSWER))
+            pipes.start_soon(partial(_collect, process.stderr, output, last=_OUTPUT))
+            with trio.move_on_after(seconds):
+                await process.wait()
+            status = process.returncode
+            _kill(process.pid)
+            # What else it started may hold on to the pipes.
+            pipes.cancel_scope.deadline = trio.current_time() + _GRACE
+    finally:
+        _kill(process.pid)
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                await trio.aclose_forcefully(pipe)
+    return _Ended(bytes(answer), output.decode(errors="replace"), status)
+
+
+def _kill(group: int) -> None:
+    """End a process with all that it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+async def _send(pipe: trio.abc.SendStream, content: bytes) -> None:
+    with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        async with pipe:
+            await pipe.send_all(content)
+
+
+async def _collect(
+    pipe: trio.abc.ReceiveStream, kept: bytearray, *, first: int | None = None, last: int | None = None
+) -> None:
+    """Read all, and keep no more than the first or last bytes."""
+    with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        while part := await pipe.receive_some():
+            kept += part
+            if first is not None:
+                del kept[first:]
+            if last is not None:
+                del kept[:-last]
+
+
+def _found(ended: _Ended, task: Task) -> Finding:
+    try:
+        finding = msgspec.json.decode(ended.answer, type=Finding)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise PluginError(_why(ended, task)) from None
+    if finding.error:
+        raise PluginError(finding.error)
+    return finding
+
+
+def _why(ended: _Ended, task: Task) -> str:
+    """Tell why there was no answer, from the traceback that there may be instead, and from how the process ended."""
+    told = ended.answer.decode(errors="replace")
+    printed = ended.output.strip()[-_TOLD:]
+    place = _place(told, task.plugin)
+    if ended.status is None or told.startswith("Timeout") or ended.status == -signal.SIGXCPU:
+        return (
+            f"{place}: is not imported within {task.seconds:g} s (plugins.check_within): a plugin must not wait, "
+            "loop or work while it is imported; that belongs into `produce`"
+        )
+    if ended.status < 0:
+        name = signal.Signals(-ended.status).name
+        reason, remedy = (
+            f"crashes the process ({name}) while it is imported",
+            "look for compiled code that it uses",
+        )
+    else:
+        reason = f"ends the process (status {ended.status}) while it is imported"
+        remedy = "a plugin must not call os._exit"
+    return f"{place}: {reason}: {remedy}" + (f"; it printed: {printed}" if printed else "")
+
+
+def _place(traceback: str, plugin: Bundle | Installed) -> str:
+    """Name the line of the plugin at which a process ended."""
+    for frame in _FRAME.finditer(traceback):
+        if frame["file"] == str(plugin.file) or frame["file"].startswith(f"{plugin.file}{os.sep}"):
+            return f"{frame['file']}:{frame['line']}"
+    return str(plugin.file)

@@ -1,0 +1,60 @@
+"""What an author of plugins has: a folder, the appliance installed, and a plain pytest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import attrs
+
+import appliance
+
+ROOT = Path(appliance.__file__).parent.parent
+PATIENCE = 120.0
+"""Seconds that a busy machine may take."""
+
+
+@attrs.frozen
+class Done:
+    """How a command ended."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def install(root: Path, folder: Path) -> Path:
+    """Build the wheel of this tree, and lay it where Python finds it by PYTHONPATH."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=root, capture_output=True, timeout=PATIENCE, check=True)
+    [wheel] = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "installed")
+    return folder / "installed"
+
+
+def run_appliance(folder: Path, *arguments: str | Path, **environment: str) -> Done:
+    """Run a command of this tree in a folder, as somebody would who has it installed."""
+    return _run(folder, "appliance.cli.main", arguments, {"PYTHONPATH": str(ROOT), **environment})
+
+
+def run_pytest(folder: Path, *arguments: str, path: Path, **environment: str) -> Done:
+    """Run pytest in a folder, as somebody would who has the appliance at `path`."""
+    options = ("-p", "no:cacheprovider", *arguments)
+    return _run(folder, "pytest", options, {"PYTHONPATH": str(path), **environment})
+
+
+def _run(folder: Path, module: str, arguments: tuple[str | Path, ...], environment: dict[str, str]) -> Done:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)

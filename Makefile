@@ -24,10 +24,11 @@ help: ## List the targets
 serve: $(PYZ) ## Run the appliance; ARGS="--listen tls://127.0.0.1:9443" is passed on
 	@exec $(BIN)/python $(PYZ) serve $(ARGS)
 
+# Many tests mostly wait, so that more may run at once than there are cores.
 .PHONY: test
 test: format lint types $(PYZ) .venv/installed-system build/websockets-13/.installed ## Check and test everything
 	@cd $(WEB) && npm test --silent > $(CURDIR)/build/web-tests 2>&1 || { cat $(CURDIR)/build/web-tests >&2; exit 1; }
-	@exec $(BIN)/python -m pytest --quiet --timeout=300 $(ARGS)
+	@exec $(BIN)/python -m pytest --quiet --timeout=300 --numprocesses=3 --dist=loadfile $(ARGS)
 
 .PHONY: pyz
 pyz: $(PYZ) ## Build dist/appliance.pyz, the one file

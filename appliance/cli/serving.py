@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ _log = structlog.get_logger()
 KEY_FILE = "api_key"
 KEY_NAME = "default"
 _STOPPED_AT_ONCE = 1
+_GRACE = 2.0
+"""Seconds after the deadline of a stop, or after a second signal, until the process is ended by force."""
 _RENEWAL_CHECK = 3600.0
 """Seconds between two looks at how long the self-signed certificate is still good."""
 
@@ -201,6 +204,7 @@ class _Running:
     state: State
     hello: greeting.Greeting
     status: int = _STOPPED_AT_ONCE
+    last_resorts: list[threading.Timer] = attrs.field(factory=list)
 
     async def run(self) -> int:
         async with (
@@ -214,6 +218,8 @@ class _Running:
                 greeting.show(self.hello, sys.stdout)
             self.status = 0
             nursery.cancel_scope.cancel()
+        for timer in self.last_resorts:
+            timer.cancel()
         _log.info("stopped")
         return self.status
 
@@ -229,12 +235,31 @@ class _Running:
                 elif stopping:
                     _log.warning("stopping at once", signal=signal.Signals(number).name)
                     everything.cancel()
+                    self._end_after(_GRACE)
                 else:
                     stopping = True
                     _log.info(
                         "stopping", signal=signal.Signals(number).name, deadline=self.settings.stop.deadline
                     )
+                    self._end_after(self.settings.stop.deadline + _GRACE)
                     self.served.stop()
+
+    def _end_after(self, seconds: float) -> None:
+        """End the process by then, whatever holds it: a plugin may shield itself for ever."""
+
+        def end() -> None:
+            _log.error(
+                "stopped by force",
+                remedy="some plugin shields itself from trio.Cancelled: the log names it where it did not stop",
+            )
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(_STOPPED_AT_ONCE)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        self.last_resorts.append(timer)
 
     async def _reload(self) -> None:
         """Take over what can change; a configuration with mistakes is refused whole."""

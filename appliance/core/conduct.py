@@ -19,9 +19,13 @@ class Offence(enum.StrEnum):
     LINGERS = "does not stop"
 
 
+_WEIGHTS = {Offence.BLOCKS: 4}
+"""Who keeps the loop to himself keeps everybody waiting: that weighs as much as several of the others."""
+
+
 @attrs.define
 class Conduct:
-    """`most` offences within `window` seconds are too many."""
+    """Offences that weigh `most` within `window` seconds are too many."""
 
     most: int
     window: float
@@ -31,7 +35,7 @@ class Conduct:
     def offend(self, offence: Offence, now: float) -> bool:
         """Count an offence; True when it is one too many."""
         self.counts[offence] += 1
-        self._recent.append(now)
+        self._recent.extend([now] * _WEIGHTS.get(offence, 1))
         while self._recent[0] <= now - self.window:
             self._recent.popleft()
         return len(self._recent) >= self.most

@@ -65,7 +65,12 @@ async def _attempt(producer: Producer) -> None:
         # Whatever a plugin raises stays its own trouble; cancellation is no Exception and passes.
         errors = leaves(group)
         health.last_error = f"{type(errors[0]).__name__}: {errors[0]}"
-        producer.log.exception("producer failed", error=health.last_error, exc_info=group)
+        producer.log.exception(
+            "producer failed",
+            error=health.last_error,
+            remedy="correct it where the traceback ends; it is started again by itself",
+            exc_info=group,
+        )
     else:
         health.last_error = "the producer returned"
         producer.log.error("producer returned", remedy="produce must run until it is cancelled")

@@ -294,7 +294,9 @@ class ProducerSettings:
         1.0, "How long a producer may keep the loop to itself before it is interrupted", ge(0.1)
     )
     offences: int = setting(
-        20, "A producer that so often blocks or floods within `window` is ended: quarantined", ge(1)
+        20,
+        "A producer that so often floods within `window` is ended, quarantined; blocking the loop counts as four",
+        ge(1),
     )
     window: Seconds = setting(60.0, "Time within which `offences` are counted", gt(0))
 

@@ -52,7 +52,7 @@ def test_fragments_are_joined_and_a_ping_among_them_comes_first(parts: list[byte
 @pytest.mark.parametrize(
     ("stream", "mistake"),
     [
-        (client_frame(Opcode.TEXT, b"masked"), "masked"),
+        (b"\x81\x86\0\0\0\0masked", "masked"),
         (b"\xc1\x00", "reserved"),
         (b"\x83\x00", "reserved"),
         (server_frame(Opcode.PING, b"x" * 126), "control"),

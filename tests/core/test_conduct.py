@@ -17,9 +17,9 @@ def test_so_many_within_the_window_are_too_many(pauses: list[float], most: int) 
         assert conduct.offend(Offence.FLOODS, now) == (len([t for t in times if t > now - 10]) >= most)
 
 
-def test_each_kind_is_counted_by_itself_and_all_together_weigh() -> None:
-    conduct = Conduct(3, window=10)
+def test_each_kind_is_counted_by_itself_and_to_block_weighs_as_four_others() -> None:
+    conduct = Conduct(9, window=10)
     assert not conduct.offend(Offence.BLOCKS, 1)
-    assert not conduct.offend(Offence.FLOODS, 2)
-    assert conduct.offend(Offence.BLOCKS, 3)
+    assert not conduct.offend(Offence.BLOCKS, 2)
+    assert conduct.offend(Offence.FLOODS, 3)
     assert conduct.counts == {Offence.BLOCKS: 2, Offence.FLOODS: 1}

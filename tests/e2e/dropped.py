@@ -6,7 +6,6 @@ Must not know what is in them. Whoever drops one waits for what the appliance sa
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,6 +15,7 @@ from tests.e2e.running import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from appliance.loading.ledger import PluginState
     from tests.e2e.running import Running

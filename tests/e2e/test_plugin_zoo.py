@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from tests.e2e import running as processes
 from tests.e2e.dropped import Dropped, make_folder
 from tests.e2e.honest import Witnesses
-from tests.e2e.running import ANY_PORT, start
+from tests.e2e.running import ANY_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.conftest import Invoke
+    from tests.e2e.conftest import Invoke, Start
 
 HEAD = """
 import time
@@ -117,7 +118,7 @@ CONTAINED = {
     "raises_at_once": Contained(
         plugin("raises_at_once", "    raise RuntimeError('no luck')\n"),
         "producer failed",
-        ("raises_at_once.py", "RuntimeError: no luck", "line 9"),
+        ("raises_at_once.py", "RuntimeError: no luck", '"lineno": 9'),
     ),
     "breaks_its_schema": Contained(
         plugin(
@@ -156,7 +157,7 @@ CONTAINED = {
 
 STUBBORN = plugin(
     "stubborn",
-    "    with trio.CancelScope(shield=True):\n"
+    "    with trio.CancelScope(shield=True, deadline=trio.current_time() + 10):\n"
     "        async for beat in feed.every(0.05):\n"
     "            try:\n"
     "                await feed.publish({'n': beat}, key='all')\n"
@@ -169,7 +170,7 @@ STUBBORN = plugin(
 def zoo(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dropped]:
     folder = make_folder(tmp_path_factory.mktemp("zoo") / "plugins")
     words = [word for setting in (*SETTINGS, f'plugins_dir=["{folder}"]') for word in ("--set", setting)]
-    running = start(zipapp, "--listen", ANY_PORT, *words, state=folder.parent / "state")
+    running = processes.start(zipapp, "--listen", ANY_PORT, *words, state=folder.parent / "state")
     yield Dropped(running, folder)
     running.kill()
 
@@ -210,7 +211,7 @@ def test_what_a_producer_does_is_contained(
 ) -> None:
     bad = CONTAINED[name]
     before = zoo.load(name, bad.text)
-    told = zoo.running.wait_for(bad.event, after=before)
+    told = zoo.running.wait_for(bad.event, after=before, file=str(zoo.path(name)))
     assert [said for said in (str(zoo.path(name)), *bad.says) if said not in json.dumps(told)] == []
     visitors.go_on(100)  # while it is at it, again and again
     if bad.quarantined:
@@ -241,3 +242,18 @@ def test_the_appliance_stops_in_order_after_all_that(zoo: Dropped, visitors: Wit
     visitors.missed_nothing()
     assert zoo.running.errors() == {}
     assert zoo.running.stop() == 0
+
+
+def test_one_that_shields_itself_for_ever_does_not_keep_the_appliance_from_stopping(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "plugins")
+    text = STUBBORN.replace(", deadline=trio.current_time() + 10", "")
+    assert text != STUBBORN
+    (folder / "stubborn.py").write_text(text)
+    (folder / "stubborn.py").chmod(0o644)
+    running = start("--set", f'plugins_dir=["{folder}"]', "--set", "stop.deadline=1s")
+    running.wait_for("serving")
+
+    assert running.stop() == 1
+    running.wait_for("stopped by force")

@@ -210,3 +210,24 @@ async def test_a_silent_channel_is_stale_starts_anew_and_is_fresh_again(
     assert scene.roster.look(opened, 1) == ["a"]
     assert not health.stale
     assert not scene.status.health["quiet"].stale
+
+
+async def test_one_that_fails_after_an_hour_starts_again_and_hurts_nobody(
+    scene: Scene,
+    autojump_clock: MockClock,  # noqa: ARG001 - its time jumps
+) -> None:
+    async def fail_later(feed: Feed, _: object) -> None:
+        await feed.publish({"n": "begun"}, key="all")
+        await trio.sleep(3600)
+        raise ValueError("tired")
+
+    await scene.roster.put(channel("late", fail_later))
+    await scene.roster.put(channel("calm"))
+    with capture_logs() as log:
+        await trio.sleep(3700)
+    [told] = [line for line in log if line["event"] == "producer failed"]
+    assert (told["channel"], told["error"]) == ("late", "ValueError: tired")
+    health = scene.status.health["late"]
+    assert (health.errors, health.recovery_attempts, health.running) == (1, 1, True)
+    assert len(scene.bodies("late:all")) == 2
+    assert scene.status.health["calm"].events == 3700

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.edge.surroundings import Notice
 from tests.edge.clients import is_served, subscription
-from tests.edge.stage import KEY, Stage, configuration, playing
+from tests.edge.stage import KEY, Stage, configuration, playing, until
 
 
 async def test_nothing_is_served_before_there_is_a_credential(stage: Stage) -> None:
@@ -246,3 +247,50 @@ async def test_too_many_channels_are_told() -> None:
         await client.hear_of("unsubscribed")
         await client.say(**subscription("price:ETH"))
         assert (await client.hear())["type"] == "subscribed"
+
+
+# --- Stale and fresh. ---
+
+
+def notify(stage: Stage, channel: str, *, stale: bool) -> None:
+    for session in list(stage.around.sessions):
+        session.notice(Notice(channel, stale=stale, since=1_700_000_000.0))
+
+
+async def test_who_reads_a_channel_is_told_that_it_is_silent_and_that_it_is_back(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.say(**subscription("price:bitcoin", "trades:x"))
+        await client.hear_of("subscribed")
+        for channel, stale in (("price", True), ("portfolio", True), ("price", False)):
+            notify(stage, channel, stale=stale)
+        told = [await client.hear(), await client.hear()]
+        since = "2023-11-14T22:13:20.000Z"
+        assert told == [
+            {"type": "stale", "channel": "price:bitcoin", "since": since},
+            {"type": "fresh", "channel": "price:bitcoin", "since": since},
+        ]
+        await client.say(type="ping")
+        assert (await client.hear())["type"] == "pong"
+
+
+async def test_in_the_librarys_form_it_is_told_once_for_what_was_asked_for(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.say(type="subscribe", channel="prices", params={"symbols": ["BTC", "ETH"]})
+        await client.hear_of("subscription_success")
+        notify(stage, "price", stale=True)
+        told = await client.hear()
+        assert (told["type"], told["data"]["channel"]) == ("stale", "prices")
+        await client.say(type="ping")
+        assert (await client.hear())["type"] == "pong"
+
+
+@pytest.mark.parametrize("target", ["/trading", "/ws/alerts", "/api/v1/predictions/stream"])
+async def test_other_dialects_have_no_words_for_it(stage: Stage, target: str) -> None:
+    async with stage.client(target=target) as client:
+        await until(lambda: len(stage.around.sessions) == 1)
+        notify(stage, "price", stale=True)
+        stage.publish("alerts", "all", message="after")
+        stage.publish("predictions", "BTC", current_price=1)
+        stage.publish("trades", "all", symbol="BTC", side="BUY", quantity=1, price=2)
+        first = await client.hear()
+        assert first.get("type") not in {"stale", "fresh"}

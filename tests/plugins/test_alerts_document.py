@@ -14,12 +14,13 @@ import pytest
 
 from appliance.api import Event
 from appliance.core.errors import SettingsError
+from appliance.loading.catalogue import collect
 from appliance.loading.configured import configure
+from appliance.loading.files import builtin_folder
 from appliance.settings.load import load
 from appliance.testing import record
 from plugins.alerts.expressions import WINDOWS, read
 from plugins.alerts.rules import OWN, TOLD, AlertsSettings, RuleSettings
-from tests.plugins.built_in import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def example(page: str, tmp_path: Path) -> Path:
 
 
 def configured(file: Path) -> Configured:
-    channels = configure(catalogue(), load(file=file, environment={}))
+    channels = configure(collect([builtin_folder()]), load(file=file, environment={}))
     return next(each for each in channels if each.channel.name == "alerts")
 
 

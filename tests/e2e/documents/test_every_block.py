@@ -92,7 +92,8 @@ def test_every_script_runs_where_it_has_to(language: str) -> None:
     assert {block for test in staged if shown[test] == wanted for block in run_by(test)} >= scripts
 
 
-@pytest.mark.parametrize("name", [*NAMES, "README"])
-@pytest.mark.skipif(not WRITTEN_AT.is_dir(), reason="the documents are not beside this checkout")
-def test_the_copies_are_the_documents(name: str) -> None:
-    assert (FOLDER / f"{name}.md").read_bytes() == (WRITTEN_AT / f"{name}.md").read_bytes()
+if WRITTEN_AT.is_dir():  # only where the project is worked on: elsewhere the copies are all that there is
+
+    @pytest.mark.parametrize("name", [*NAMES, "README"])
+    def test_the_copies_are_the_documents(name: str) -> None:
+        assert (FOLDER / f"{name}.md").read_bytes() == (WRITTEN_AT / f"{name}.md").read_bytes()

@@ -154,6 +154,7 @@ class Appliance:
             sessions=lambda: self._around.sessions,
             connections=lambda: self._admission.connections,
             settings=lambda: self._settings,
+            plugins=lambda: () if turnover is None else turnover.states,
         )
         self._configured = (*channels, self._system())
         self._intake = Intake(

@@ -14,9 +14,10 @@ import attrs
 from appliance.core.instants import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from appliance.core.histogram import Histogram
+    from appliance.loading.ledger import PluginState
     from appliance.runtime.status import Health, Status
     from appliance.settings.tree import Settings
 
@@ -43,6 +44,7 @@ class Report:
     sessions: Callable[[], Collection[Ongoing]]
     connections: Callable[[], int]
     settings: Callable[[], Settings]
+    plugins: Callable[[], Iterable[PluginState]] = tuple
 
     def system_status(self) -> dict[str, Any]:
         return {
@@ -78,6 +80,10 @@ class Report:
             },
             "connections": self.sessions_by_channel(),
             "channels": {name: _health(health) for name, health in status.health.items()},
+            "plugins": {
+                plugin.name: {"state": plugin.state, "channels": list(plugin.channels), "error": plugin.error}
+                for plugin in self.plugins()
+            },
         }
 
     def sessions_by_channel(self) -> dict[str, Any]:

@@ -201,6 +201,8 @@ def test_what_cannot_be_loaded_is_refused(
     for text in (state.error, zoo.refusal(name)["error"], str(listed(invoke, zoo, name)["error"])):
         assert [said for said in (str(zoo.path(name)), *REFUSED[name].says) if said not in text] == []
     assert "correct it" in zoo.refusal(name)["remedy"]
+    status, statistics = zoo.running.get("/ws/stats")
+    assert (status, statistics["plugins"][name]["error"]) == (200, state.error)
     visitors.go_on(100)
     zoo.remove(name)
 

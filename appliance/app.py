@@ -287,6 +287,7 @@ class Appliance:
     async def _watch(self) -> None:
         """Look after what time alone changes: rates, health, old entries, the certificate."""
         checked = looked = trio.current_time()
+        self._status.look()
         while True:
             await trio.sleep(_PULSE)
             self._status.look()

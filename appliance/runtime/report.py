@@ -80,10 +80,15 @@ class Report:
             },
             "connections": self.sessions_by_channel(),
             "channels": {name: _health(health) for name, health in status.health.items()},
-            "plugins": {
-                plugin.name: {"state": plugin.state, "channels": list(plugin.channels), "error": plugin.error}
+            "plugins": [
+                {
+                    "name": plugin.name,
+                    "state": plugin.state,
+                    "channels": list(plugin.channels),
+                    "error": plugin.error,
+                }
                 for plugin in self.plugins()
-            },
+            ],
         }
 
     def sessions_by_channel(self) -> dict[str, Any]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 START = 1_766_000_000.0
 
 
-@functools.cache
 def catalogue() -> Catalogue:
+    """Load them anew: other tests may have let go of the modules of those that were loaded before."""
     return collect([builtin_folder()])
 
 

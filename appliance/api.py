@@ -14,10 +14,11 @@ import attrs
 import pluggy
 from attrs.validators import deep_iterable, instance_of
 
+from appliance.core.errors import SourceError, StoreError
 from appliance.core.events import Event, Mode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "DROP",
@@ -29,9 +30,16 @@ __all__ = [
     "History",
     "Mode",
     "NoSettings",
+    "Page",
+    "PageQuery",
+    "Paging",
+    "Row",
     "Rows",
     "SessionInfo",
     "Source",
+    "SourceError",
+    "StoreError",
+    "View",
     "hookimpl",
 ]
 
@@ -56,14 +64,37 @@ class NoSettings:
 
 
 @attrs.frozen(kw_only=True)
+class View:
+    """What is shown of the events of some topics, as in the settings: of all views that cover a topic, each takes away
+    its part. `only` is a condition such as `account = "A1"`, `rate` how many events a second of each topic.
+    """
+
+    topics: Sequence[str] = ("*",)
+    fields: Sequence[str] | None = None
+    hide: Sequence[str] = ()
+    only: str | None = None
+    rate: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Grant:
     """Who somebody is that `authenticate` knows, and what may be read and published: names of topics and of channels,
     where a `*` at the end stands for any ending.
+
+    The rest is as in the settings of a key: what is shown of what may be read, most `sessions` at once and
+    `subscriptions` of each, networks that may be come from (none: any), whether metrics are told (None: to who may
+    read everything whole). From when it `expires`, in seconds since 1970, it lets nobody in, nor stay.
     """
 
     name: str
-    read: tuple[str, ...] = ("*",)
-    publish: tuple[str, ...] = ()
+    read: Sequence[str] = ("*",)
+    publish: Sequence[str] = ()
+    views: Sequence[View] = ()
+    sessions: int | None = None
+    subscriptions: int | None = None
+    addresses: Sequence[str] = ()
+    monitor: bool | None = None
+    expires: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -81,11 +112,24 @@ class SessionInfo:
 
 @attrs.frozen(kw_only=True)
 class History:
-    """What each topic of a channel keeps: an event leaves when any of the bounds is passed."""
+    """What each topic of a channel keeps: an event leaves when any of the bounds is passed.
+
+    What is `durable` is kept on disk, and is there after a restart.
+    """
 
     count: int = 1_000
     age: float | None = 3_600.0
     bytes: int = 1_048_576
+    durable: bool = False
+
+
+@attrs.frozen
+class Row:
+    """What becomes an event: `at` is the source's time in seconds since 1970 (now, when left out)."""
+
+    key: str
+    data: Mapping[str, Any]
+    at: float | None = None
 
 
 class Feed(Protocol):
@@ -93,6 +137,15 @@ class Feed(Protocol):
 
     @property
     def channel(self) -> str: ...
+
+    @property
+    def mode(self) -> Mode: ...
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What this channel's producers have noted with `publish_all`, over restarts of the appliance too where the
+        channel's history is durable: where to go on.
+        """
 
     @property
     def log(self) -> Any:  # noqa: ANN401 - a structlog logger, whose methods take any fields
@@ -107,13 +160,31 @@ class Feed(Protocol):
         Never waits for clients; lets other tasks run.
         """
 
+    async def publish_all(self, rows: Iterable[Row], *, note: Mapping[str, Any] | None = None) -> None:
+        """Publish rows in their order, and change `state` by `note`, where None takes a name away: both or neither.
+
+        Values of a note are JSON. In a durable channel, both are on disk before anybody is told of an event, unless
+        nothing can be kept at the moment; nobody waits for that here.
+        A row that the channel cannot take is told of in the log, counted, and left out.
+        """
+
+    def ready(self) -> None:
+        """Say that rows can come now. A producer that failed is shown as failing until it says so, or publishes."""
+
     def every(self, seconds: float) -> AsyncIterator[int]:
         """Count 0, 1, 2… on a steady beat; what was missed is skipped, not caught up."""
 
-    def watch(self, *patterns: str) -> AsyncIterator[Event]:
+    async def settled(self) -> None:
+        """Wait until clients have taken all that was published: for who has more than they can read at once.
+
+        One that takes nothing holds this up until it is closed (`limits.stalled`).
+        """
+
+    def watch(self, *patterns: str, exact: bool = False) -> AsyncIterator[Event]:
         """Give the events of other channels from now on, each once: those in a topic that a pattern covers.
 
-        `price:*` covers all prices, `signals:high` one topic. A producer that falls too far behind fails.
+        `price:*` covers all prices, `signals:high` one topic. A producer that falls too far behind fails. With `exact`,
+        a number that no float is written as is a Decimal, so that the data becomes the same bytes again.
         """
 
     async def blocking(self, work: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - whatever the work takes
@@ -158,7 +229,7 @@ class Channel:
 class Rows(Protocol):
     """An opened source: where the rows of any number of channels come from."""
 
-    async def produce(self, feed: Feed, settings: Any) -> None:  # noqa: ANN401 - the channel's own Settings
+    async def produce(self, feed: Feed, settings: Any) -> None:  # noqa: ANN401 - the channel's own Settings, or the source's for it
         """Publish the rows of `feed.channel` until cancelled."""
 
 
@@ -171,13 +242,49 @@ class Answering(Rows, Protocol):
 
 
 @attrs.frozen(kw_only=True)
+class PageQuery:
+    """Which rows are asked for: those of a key, from a time on and before another (RFC 3339, in UTC), behind a cursor.
+
+    No more than `limit` are wanted at once.
+    """
+
+    key: str | None = None
+    since: str | None = None
+    until: str | None = None
+    cursor: str | None = None
+    limit: int = 100
+
+
+@attrs.frozen
+class Page:
+    """Rows as a source has them, the newest first. `next` is the cursor behind which there are older ones."""
+
+    rows: Sequence[Row]
+    next: str | None = None
+
+
+@runtime_checkable
+class Paging(Rows, Protocol):
+    """An opened source that can also give old rows, for who asks over HTTP."""
+
+    async def page(self, channel: str, query: PageQuery, settings: Any) -> Page:  # noqa: ANN401 - as for `produce`
+        """Give a page of the rows of a channel. A cursor that is none of its own is a ValueError."""
+
+
+@attrs.frozen(kw_only=True)
 class Source:
     """Where rows come from. `open` builds from the source's own settings, without side effects.
 
     `topics_on_demand`: clients may read a topic of its channels before its first row, for nobody can know the keys.
+    `ChannelSettings`: what the table of each of its channels says to the source; `produce` and `answer` are then given
+    these, and not the channel's own. `durable`: its channels' histories are, unless the configuration says otherwise.
+    `channel` is what a channel is that no plugin registers; its name is the configuration's.
     """
 
     kind: str
     open: Callable[[Any], Rows]
     Settings: type = NoSettings
+    ChannelSettings: type | None = None
     topics_on_demand: bool = False
+    durable: bool = False
+    channel: Channel | None = None

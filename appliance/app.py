@@ -5,39 +5,38 @@ connections ⊃ flow (listeners, heartbeat, timers, flusher, producers)
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import attrs
 import structlog
 import trio
 
 from appliance import broadcast
-from appliance.access.keys import Keys
-from appliance.access.plugged import Plugged
-from appliance.access.principals import Chain
-from appliance.api import Channel, Feed, Mode, NoSettings
-from appliance.core.errors import ErrorCode
-from appliance.core.history import Retention
+from appliance.access.entrance import Entrance
+from appliance.access.seals import Seal
+from appliance.core.errors import StoreError
 from appliance.core.topics import Aliases
 from appliance.edge import listener
 from appliance.edge.admission import Admission
 from appliance.edge.connection import Arrival, Reception
 from appliance.edge.connection import serve as serve_connection
 from appliance.edge.dialogues.cryptointel import STATUS_TOPIC
+from appliance.edge.farewell import say_goodbye
 from appliance.edge.http import app as http_app
+from appliance.edge.http.proxied import Proxied
 from appliance.edge.http.publish import Publishing
 from appliance.edge.http.server import Server
 from appliance.edge.policy import Policy
-from appliance.edge.session import RESTART
-from appliance.edge.surroundings import Ending, Notice, Surroundings
+from appliance.edge.surroundings import Notice, Surroundings
 from appliance.edge.tls import Contexts, Refused, Swapped
 from appliance.edge.ways import Ways
-from appliance.loading.configured import Configured
 from appliance.loading.importer import is_plugin
+from appliance.ops import memory
+from appliance.ops.metrics.exposition import Exposition
+from appliance.ops.metrics.instruments import Instruments
+from appliance.runtime import census
 from appliance.runtime.answers import Answers
 from appliance.runtime.digest import Digests
 from appliance.runtime.feed import Workshop
@@ -46,9 +45,13 @@ from appliance.runtime.heartbeat import Heartbeat
 from appliance.runtime.hooks import Hooks
 from appliance.runtime.hub import Hub
 from appliance.runtime.intake import Intake
+from appliance.runtime.journal import Journal
+from appliance.runtime.pages import Pages
+from appliance.runtime.readiness import Bearings, Phase
+from appliance.runtime.relief import Relief
 from appliance.runtime.report import Report
 from appliance.runtime.roster import Roster
-from appliance.runtime.status import Sample, Status
+from appliance.runtime.status import Status
 from appliance.runtime.timers import Timers
 from appliance.runtime.watchman import Watchman
 from appliance.runtime.within import Within
@@ -57,30 +60,24 @@ from appliance.web.assets import assets
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from appliance.access.principals import Authenticator
+    from appliance.edge.listener import Bound
+    from appliance.loading.configured import Configured
+    from appliance.runtime.census import Usage
+    from appliance.runtime.journal import Store
+    from appliance.runtime.readiness import Readiness
+    from appliance.runtime.status import Sample
     from appliance.runtime.turnover import Turnover
-    from appliance.settings.address import Address
-    from appliance.settings.tree import KeySettings, LimitSettings, ListenSettings, Settings
+    from appliance.settings.access import KeySettings
+    from appliance.settings.limits import LimitSettings
+    from appliance.settings.tree import Settings
 
 _log = structlog.get_logger()
 
 _PULSE = 1.0
 """Seconds between two looks at health, rates and the age of histories."""
-_DRAINED_BY = 0.6
-"""Share of the stop's deadline after which sessions are closed even though some are owed events."""
 _EPOCH_BYTES = 6
-_LOOK_AGAIN = 0.02
-"""Seconds between two looks at whether the last session has gone, while stopping."""
-
-
-@attrs.frozen
-class Bound:
-    """A listener whose socket is open."""
-
-    address: Address
-    sock: socket.socket
 
 
 class Appliance:
@@ -94,16 +91,26 @@ class Appliance:
         keys: Iterable[KeySettings],
         sockets: Iterable[Bound],
         contexts: Contexts | None,
+        store: Store | StoreError | None = None,
         turnover: Turnover | None = None,
     ) -> None:
-        """`turnover` keeps up with plugins that come, change and go; without one, what there is at the start stays."""
+        """`store` keeps what is durable, or is why nothing is; without one, nothing outlives the process.
+
+        `turnover` keeps up with plugins that come, change and go; without one, what there is at the start stays.
+        """
+        store, unusable = (None, str(store)) if isinstance(store, StoreError) else (store, None)
         self._settings = settings
         self._turnover = turnover
         self._bound = tuple(sockets)
+        self._policies = tuple(
+            Policy(partial(lambda place: self._settings.listen[place], place), self._limits)
+            for place in range(len(self._bound))
+        )
         self._contexts = contexts
         self._stopping = trio.Event()
         self.hooks = Hooks()
-        self._authenticator = self._authenticating(keys)
+        self.seal = Seal()
+        self.entrance = Entrance(settings.auth, keys, self.hooks.authenticate, self._limits)
         self._flusher = Flusher(stalled=lambda: self._settings.limits.stalled)
         self._timers = Timers()
         self._heartbeat = Heartbeat(interval=settings.heartbeat.interval, timeout=settings.heartbeat.timeout)
@@ -112,16 +119,28 @@ class Appliance:
         self._hub = Hub(
             epoch=secrets.token_hex(_EPOCH_BYTES),
             most_topics=settings.limits.topics,
+            most_views=settings.limits.views,
+            later=self._timers.call_in,
             most_bytes=settings.limits.event_bytes,
+            store=None if store is None else store.identity,
+            number=0 if store is None else store.number,
         )
         aliases = Aliases(settings.aliases)
         self._answers = Answers(self._hub, within=lambda: self._settings.limits.answer)
+        self._journal = Journal(
+            self._hub, store, most_waiting=lambda: self._settings.store.waiting, unusable=unusable
+        )
+        self._pages = Pages(
+            self._hub, transform=self.hooks.transform, within=lambda: self._settings.limits.answer
+        )
         self._workshop = Workshop(
             hub=self._hub,
+            journal=self._journal,
             threads=trio.CapacityLimiter(settings.producers.threads),
             most_watched=settings.producers.watch,
             transform=self.hooks.transform,
             most_events=lambda: self._settings.producers.events_per_second,
+            settled=self._settled,
         )
         self._watchman = Watchman(
             patience=lambda: self._settings.producers.blocked,
@@ -131,6 +150,7 @@ class Appliance:
             self._workshop,
             self._status,
             self._answers,
+            self._pages,
             restart=lambda: self._settings.restart,
             producers=lambda: self._settings.producers,
         )
@@ -144,9 +164,11 @@ class Appliance:
             admission=self._admission,
             digests=Digests(self._hub, clock=trio.current_time, call_at=self._timers.call_at, now=time.time),
             answers=self._answers,
-            authenticator=lambda: self._authenticator,
+            pages=self._pages,
+            gate=lambda: self.entrance.gate,
             settings=lambda: self._settings,
             hooks=self.hooks,
+            seal=self.seal,
         )
         self._report = Report(
             status=self._status,
@@ -155,11 +177,30 @@ class Appliance:
             connections=lambda: self._admission.connections,
             settings=lambda: self._settings,
             plugins=lambda: () if turnover is None else turnover.states,
+            store=self._journal.statistics,
         )
-        self._configured = (*channels, self._system())
+        own = self._report.channel(STATUS_TOPIC, every=lambda: self._settings.status.every)
+        self._configured = (*channels, own)
+        self._relief = Relief(
+            lambda: (*self._around.sessions, *self._http.exchanges),
+            limits=self._limits,
+            memory=lambda: memory.look(self._limits().memory),
+            trim=memory.trim,
+            press=self._admission.press,
+        )
+        self._bearings = Bearings(
+            health=self._status.health,
+            store=self._journal.statistics,
+            settings=lambda: self._settings,
+            pressure=lambda: self._relief.problem,
+        )
+        self.concerns = self._bearings.concerns
+        self.concerns.append(self.entrance.problems)
+        self.entrance.tell(self._around.tenures.review)
         self._intake = Intake(
             self._roster.channels,
             hub=self._hub,
+            journal=self._journal,
             health=self._status.health,
             aliases=aliases,
             transform=self.hooks.transform,
@@ -168,7 +209,7 @@ class Appliance:
         publishing = Publishing(
             intake=self._intake,
             settings=lambda: self._settings.publish,
-            authenticator=lambda: self._authenticator,
+            gate=lambda: self.entrance.gate,
             traffic=self._status.traffic,
             admission=self._admission,
         )
@@ -176,13 +217,16 @@ class Appliance:
             around=self._around,
             statistics=self._report.statistics,
             socket_status=self._report.socket_status,
+            readiness=self.readiness,
+            metrics=Exposition(self._instruments(store)).text,
             publishing=publishing,
             assets=assets(),
         )
         self._http = Server(
-            http_app.make(desk),
+            Proxied(http_app.make(desk), admission=self._admission, traffic=self._status.traffic),
             keep_alive=settings.limits.keep_alive,
             head_bytes=settings.limits.head_bytes,
+            refused=self._status.traffic.refused,
         )
         ways = Ways(settings.paths, trading=settings.trading.enabled)
         self._reception = Reception(around=self._around, http=self._http, ways=ways)
@@ -192,13 +236,28 @@ class Appliance:
         health = self._status.health.get(channel)
         return None if health is None else health.quarantined
 
+    def readiness(self) -> Readiness:
+        """Say whether new clients are well served here, and what is wrong."""
+        return self._bearings.readiness()
+
+    def stuck(self) -> Iterator[str]:
+        """Name the listeners that let nobody in any more, though they should."""
+        for bound in () if self._stopping.is_set() else self._bound:
+            if reason := bound.pulse.stuck(bound.sock):
+                yield f"{bound.address}: {reason}"
+
+    def summary(self) -> str:
+        """Say in a line how things are."""
+        return self._report.summary()
+
     def stop(self) -> None:
         """Ask for an orderly end: `run` returns within the deadline."""
+        self._bearings.phase = Phase.STOPPING
         self._stopping.set()
 
     def reload(self, settings: Settings, keys: Iterable[KeySettings]) -> None:
         """Go on with other settings, those that only a start can change being as before."""
-        self._authenticator = self._authenticating(keys)
+        self.entrance.use(settings.auth, keys)
         self._settings = settings
         self._refresh_certificate()
 
@@ -211,16 +270,25 @@ class Appliance:
             await flow.start(self._timers.run)
             await flow.start(self._watchman.run)
             await flow.start(self._heartbeat.run)
+            await flow.start(self._relief.run)
+            await flow.start(self._journal.run)
+            await flow.start(self.entrance.run)
+            await flow.start(self._around.tenures.run)
+            await self._intake.take_up()
             await flow.start(self._produce, sources)
             flow.start_soon(self._watch)
             await flow.start(self._listen, doors, connections)
+            if not self._stopping.is_set():
+                self._bearings.phase = Phase.SERVING
             task_status.started()
             await self._stopping.wait()
             deadline = trio.current_time() + self._settings.stop.deadline
             connections.cancel_scope.deadline = deadline
             doors.cancel()
             sources.cancel()
-            await self._say_goodbye(deadline)
+            await say_goodbye(
+                self._reception, self._http, self._settled, stop=self._settings.stop, deadline=deadline
+            )
             flow.cancel_scope.cancel()
 
     async def _listen(
@@ -232,29 +300,18 @@ class Appliance:
         try:
             with scope:
                 async with trio.open_nursery() as listeners:  # ends when `scope` is cancelled
-                    for place, bound in enumerate(self._bound):
-                        policy = Policy(partial(self._listener_settings, place), self._limits)
-                        context = self._context if bound.address.kind == "tls" else None
-                        serve = partial(self._serve, policy, context)
-                        await listeners.start(
-                            partial(listener.listen, bound.sock, serve, connections=connections)
-                        )
+                    for bound, policy in zip(self._bound, self._policies, strict=True):
+                        context = partial(self._context, policy) if bound.address.kind == "tls" else None
+                        serve = partial(self._serve, partial(Arrival, policy=policy, context=context))
+                        listen = partial(listener.listen, bound.sock, serve, pulse=bound.pulse)
+                        await listeners.start(partial(listen, connections=connections))
                     task_status.started()
         finally:
             for bound in self._bound:
-                listener.unbind(bound.sock, bound.address)
+                listener.unbind(bound.sock, bound.address, kept=bound.kept)
 
-    async def _serve(
-        self, policy: Policy, context: Callable[[], ssl.SSLContext] | None, sock: socket.socket, address: str
-    ) -> None:
-        if not self._admission.connect(policy):
-            self._status.traffic.errors["too_many_connections"] += 1
-            return
-        try:
-            arrival = Arrival(sock=sock, address=address, policy=policy, context=context)
-            await serve_connection(arrival, self._reception)
-        finally:
-            self._admission.disconnect(policy)
+    async def _serve(self, arrival: Callable[..., Arrival], sock: socket.socket, address: str) -> None:
+        await serve_connection(arrival(sock=sock, address=address), self._reception)
 
     async def _produce(
         self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -269,20 +326,10 @@ class Appliance:
                     await nursery.start(self._turnover.run, self._roster)
                 task_status.started()
 
-    async def _say_goodbye(self, deadline: float) -> None:
-        """Hand over what clients are owed, then close each with a hint when to come back."""
-        stop = self._settings.stop
-        with trio.move_on_after(stop.deadline * _DRAINED_BY):
-            await self._flusher.settled()
-        for session in list(self._around.sessions):
-            wait = random.random() * stop.retry  # noqa: S311 - to spread clients, no secret
-            session.end(Ending(RESTART, ErrorCode.SERVER_RESTART, wait))
-        await self._http.stop()
-        for scope in list(self._reception.arriving):
-            scope.cancel()
-        with trio.move_on_at(deadline):
-            while self._around.sessions:  # noqa: ASYNC110 - once in the process's life
-                await trio.sleep(_LOOK_AGAIN)
+    async def _settled(self) -> None:
+        """Wait until all that was published is told, and handed over."""
+        await self._journal.settled()
+        await self._flusher.settled()
 
     async def _watch(self) -> None:
         """Look after what time alone changes: rates, health, old entries, the certificate."""
@@ -315,39 +362,37 @@ class Appliance:
             case Refused(reason):
                 _log.error("certificate refused, the one before stays", reason=reason)
 
-    def _system(self) -> Configured:
-        """Make the channel that tells of the appliance itself."""
-        name, _, key = STATUS_TOPIC.partition(":")
+    def _instruments(self, store: Store | None) -> Instruments:
+        contexts, turnover = self._contexts, self._turnover
+        return Instruments(
+            status=self._status,
+            flusher=self._flusher,
+            relief=self._relief,
+            watchman=self._watchman,
+            hub=self._hub,
+            journal=self._journal,
+            intake=self._intake,
+            threads=self._workshop.threads,
+            sessions=lambda: self._around.sessions,
+            listeners=self._usage,
+            addresses=lambda: (self._admission.origins, self._admission.most_of_an_origin),
+            settings=lambda: self._settings,
+            plugins=lambda: () if turnover is None else turnover.states,
+            readiness=self.readiness,
+            certificate=lambda: None if contexts is None else contexts.current.not_after,
+            files=lambda: None if store is None else store.sizes,
+        )
 
-        async def produce(feed: Feed, _settings: object) -> None:
-            async for _ in feed.every(self._settings.status.every):
-                await feed.publish(self._report.system_status(), key=key)
+    def _usage(self) -> dict[str, Usage]:
+        listeners = zip(self._bound, self._policies, strict=True)
+        return {str(bound.address): self._admission.usage(policy) for bound, policy in listeners}
 
-        channel = Channel(name=name, mode=Mode.STATE, message="system_status", produce=produce, topics=(key,))
-        return Configured(channel, NoSettings(), Retention(count=100, age=None, size=65_536), None)
-
-    def _authenticating(self, keys: Iterable[KeySettings]) -> Authenticator:
-        """Know the keys of the configuration, and what plugins know."""
-        return Chain((Keys(keys), Plugged(self.hooks.authenticate)))
-
-    def _context(self) -> ssl.SSLContext:
+    def _context(self, policy: Policy, hello: bytes) -> ssl.SSLContext:
         assert self._contexts is not None  # noqa: S101 - made when any listener speaks TLS
-        return self._contexts.current.context
-
-    def _listener_settings(self, place: int) -> ListenSettings:
-        return self._settings.listen[place]
+        return self._contexts.current.context_for(policy.client_certificates, hello)
 
     def _limits(self) -> LimitSettings:
         return self._settings.limits
 
     def _sample(self) -> Sample:
-        traffic, sessions = self._status.traffic, self._around.sessions
-        return Sample(
-            at=time.monotonic(),
-            deliveries=self._flusher.deliveries,
-            sent_bytes=traffic.sent_bytes + sum(session.sent for session in sessions),
-            received_bytes=traffic.received_bytes + sum(session.received for session in sessions),
-            opened=traffic.opened,
-            closed=traffic.closed,
-            errors=dict(traffic.errors),
-        )
+        return census.sample(self._around.sessions, self._status.traffic, deliveries=self._flusher.deliveries)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextvars
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -19,16 +20,17 @@ import msgspec
 import structlog
 import trio
 
-from appliance.api import Event
+from appliance.api import Event, Row
 from appliance.core import topics
 from appliance.core.beat import Beat
 from appliance.core.errors import PluginError, PublishError
 from appliance.core.fitting import misfits
+from appliance.core.kept import change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-    from appliance.api import Channel, Rows
+    from appliance.api import Channel, Mode, Rows
 
 T = TypeVar("T")
 
@@ -44,16 +46,25 @@ class RecordingFeed:
     `events` are as clients would get them: their data has been JSON. The time of an event that a producer does not
     tell follows the clock of the test. To be made where trio runs. Limits of a configuration do not hold here.
     `shown` are events of other channels for a producer that watches them, each at its time; one whose time has passed
-    comes at once.
+    comes at once. `state` is what a producer before has noted; rows that the channel cannot take are in `refused`.
     """
 
-    def __init__(self, channel: Channel, settings: Any = None, *, shown: Iterable[Event] = ()) -> None:  # noqa: ANN401 - the channel's own Settings
+    def __init__(
+        self,
+        channel: Channel,
+        settings: Any = None,  # noqa: ANN401 - the channel's own Settings
+        *,
+        shown: Iterable[Event] = (),
+        state: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._channel = channel
         self._since_1970 = time.time() - trio.current_time()
         self.shown = tuple(shown)
         self.settings = channel.Settings() if settings is None else settings
         self.events: list[Event] = []
         self.declared: list[str] = []
+        self.refused: list[tuple[Row, PublishError]] = []
+        self._state = dict(state)
         self.log = structlog.get_logger().bind(channel=channel.name)
         self._encode = msgspec.json.Encoder(decimal_format="number").encode
         self._instant = 0.0
@@ -63,28 +74,48 @@ class RecordingFeed:
     def channel(self) -> str:
         return self._channel.name
 
+    @property
+    def mode(self) -> Mode:
+        return self._channel.mode
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return MappingProxyType(self._state)
+
     def declare(self, *keys: str) -> None:
         for key in keys:
             self._check_key(key)
         self.declared += keys
 
     async def publish(self, data: Mapping[str, Any], *, key: str, at: float | None = None) -> None:
-        now = self._since_1970 + trio.current_time()
-        self._check_pace(now)
-        event = Event(self.channel, key, data, now if at is None else at)
-        self._check_schema(event)
-        # As text, for the producer may change the data afterwards.
-        body = self._body(event)
-        for topic in self._channel.route(event, self.settings):
-            self._check_key(topic)
-        self.events.append(attrs.evolve(event, data=msgspec.json.decode(body)))
+        self._take(Row(key, data, at))
         await trio.lowlevel.checkpoint()
+
+    async def publish_all(self, rows: Iterable[Row], *, note: Mapping[str, Any] | None = None) -> None:
+        await trio.lowlevel.checkpoint()
+        for row in rows:
+            try:
+                self._take(row)
+            except PublishError as error:
+                self.refused.append((row, error))
+        # As the store would give it back.
+        change(self._state, msgspec.json.decode(msgspec.json.encode(note or {})))
+
+    def ready(self) -> None:
+        """Take note of it: nothing has failed here."""
 
     def every(self, seconds: float) -> AsyncIterator[int]:
         return _Beats(seconds)
 
-    def watch(self, *patterns: str) -> AsyncIterator[Event]:
-        """Give the events that the test shows, at their times, as far as a pattern covers `channel:key`."""
+    async def settled(self) -> None:
+        """Come back at once: nobody reads here."""
+        await trio.lowlevel.checkpoint()
+
+    def watch(self, *patterns: str, exact: bool = False) -> AsyncIterator[Event]:  # noqa: ARG002 - as the appliance's
+        """Give the events that the test shows, at their times, as far as a pattern covers `channel:key`.
+
+        Their data is what the test has made, whether or not it is to be `exact`.
+        """
         for pattern in patterns:
             topics.check(pattern)
         return _Shown(
@@ -96,6 +127,17 @@ class RecordingFeed:
         await trio.lowlevel.checkpoint()
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(contextvars.copy_context().run, work, *arguments).result()
+
+    def _take(self, row: Row) -> None:
+        now = self._since_1970 + trio.current_time()
+        self._check_pace(now)
+        event = Event(self.channel, row.key, row.data, now if row.at is None else row.at)
+        self._check_schema(event)
+        # As text, for the producer may change the data afterwards.
+        body = self._body(event)
+        for topic in self._channel.route(event, self.settings):
+            self._check_key(topic)
+        self.events.append(attrs.evolve(event, data=msgspec.json.decode(body)))
 
     def _check_pace(self, now: float) -> None:
         self._at_once = self._at_once + 1 if now == self._instant else 1

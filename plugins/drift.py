@@ -1,23 +1,28 @@
 """The channel `drift`: when a model begins to predict worse than it did, and when it has recovered, `drift:BTC`.
 
-Must not know how the scores are made: it reads the channel `scores`.
+Must not know how the scores are made: it reads the channel `scores`. Which models drift is noted, and outlives the
+process.
 """
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import msgspec
 from attrs.validators import ge, gt, le, matches_re
 
-from appliance.api import Channel, Event, Feed, History, Mode, hookimpl
+from appliance.api import Channel, Event, Feed, History, Mode, Row, hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 Measure = Literal["mape", "hit_rate"]
 
+_FORMAT = "format"
+_VERSION = 1
 _MOST_DRIFTING = 10_000
 _LEAST_MAPE = 0.001  # in percent: below it an error is one of rounding
 
@@ -69,11 +74,22 @@ class Drift(msgspec.Struct, kw_only=True):
 
 
 class Lookout:
-    """Sees models begin to drift, and recover. One that drifts is held against how it was before."""
+    """Sees models begin to drift, and recover. One that drifts is held against how it was before.
 
-    def __init__(self, settings: DriftSettings) -> None:
+    `noted` are drifts as `changes` gave them: they go on.
+    """
+
+    def __init__(self, settings: DriftSettings, noted: Iterable[Drift] = ()) -> None:
         self._settings = settings
-        self._drifting: dict[tuple[str, str, str], Drift] = {}
+        self._drifting: dict[str, Drift] = {}
+        self._changes: dict[str, Any] = {}
+        for drift in sorted(noted, key=operator.attrgetter("timestamp")):
+            self._remember(_name(drift.symbol, drift.model_version, drift.horizon), drift)
+
+    def changes(self) -> dict[str, Any]:
+        """Give what is to be noted since this was asked last: by name each drift, none for one that is over."""
+        changes, self._changes = self._changes, {}
+        return changes
 
     def look(self, score: Score) -> Iterator[Drift]:
         """Give what changed with this score. Models with too short a past are not judged."""
@@ -81,7 +97,7 @@ class Lookout:
             recent, baseline = horizon.recent, horizon.baseline
             if recent is None or baseline is None or baseline.n < recent.n:
                 continue
-            place = (score.symbol, score.model_version, name)
+            place = _name(score.symbol, score.model_version, name)
             began = self._drifting.pop(place, None)
             if began is not None:
                 baseline = began.baseline
@@ -100,6 +116,7 @@ class Lookout:
             if measures:
                 self._remember(place, now)
             if (began is None) == bool(measures):
+                self._changes[place] = msgspec.to_builtins(now) if measures else None
                 yield now
 
     def _beyond(self, recent: Stretch, baseline: Stretch, share: float) -> list[Measure]:
@@ -112,18 +129,40 @@ class Lookout:
             measures.append("hit_rate")
         return measures
 
-    def _remember(self, place: tuple[str, str, str], drift: Drift) -> None:
+    def _remember(self, place: str, drift: Drift) -> None:
         """Forget the one that was heard of longest ago when there are too many."""
         self._drifting[place] = drift
         if len(self._drifting) > _MOST_DRIFTING:
-            del self._drifting[next(iter(self._drifting))]
+            forgotten = next(iter(self._drifting))
+            del self._drifting[forgotten]
+            self._changes[forgotten] = None
+
+
+def recall(state: Mapping[str, Any], settings: DriftSettings) -> tuple[list[Drift], dict[str, Any]]:
+    """Read what was noted, and what else is to be noted now: of other scores, or another version, nothing is kept."""
+    form = [_VERSION, settings.scores]
+    noted = {name: value for name, value in state.items() if name != _FORMAT}
+    if state.get(_FORMAT) == form:
+        with contextlib.suppress(msgspec.ValidationError):
+            return msgspec.convert(list(noted.values()), list[Drift]), {}
+    return [], {**dict.fromkeys(noted), _FORMAT: form}
+
+
+def _name(symbol: str, version: str, horizon: str) -> str:
+    return msgspec.json.encode([symbol, version, horizon]).decode()
 
 
 async def produce(feed: Feed, settings: DriftSettings) -> None:
-    lookout = Lookout(settings)
-    async for event in feed.watch(f"{settings.scores}:*"):
-        for drift in lookout.look(msgspec.convert(event.data, Score)):
-            await feed.publish(msgspec.to_builtins(drift), key=event.key, at=event.at)
+    scores = feed.watch(f"{settings.scores}:*")
+    noted, note = recall(feed.state, settings)
+    lookout = Lookout(settings, noted)
+    if note:
+        await feed.publish_all([], note=note)
+    async for event in scores:
+        drifts = list(lookout.look(msgspec.convert(event.data, Score)))
+        if drifts:
+            rows = [Row(event.key, msgspec.to_builtins(drift), event.at) for drift in drifts]
+            await feed.publish_all(rows, note=lookout.changes())
 
 
 def route(event: Event, settings: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG001 - the signature of a route
@@ -143,7 +182,7 @@ def register_channels() -> tuple[Channel, ...]:
             route=route,
             topics=("all",),
             open=True,
-            history=History(age=604_800.0),
+            history=History(age=604_800.0, durable=True),
             schema=Drift,
         ),
     )

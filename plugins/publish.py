@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import trio
 
-from appliance.api import Feed, Source, hookimpl
+from appliance.api import Channel, Feed, Mode, Source, hookimpl
 
 
 class Published:
     """Makes no rows of its own."""
 
     async def produce(self, feed: Feed, settings: object) -> None:  # noqa: ARG002 - the interface of all sources
+        feed.ready()
         await trio.sleep_forever()
 
 
 @hookimpl
 def register_sources() -> tuple[Source, ...]:
-    return (Source(kind="publish", open=lambda _: Published(), topics_on_demand=True),)
+    channel = Channel(name="published", mode=Mode.LOG, message="event", source="publish")
+    return (Source(kind="publish", open=lambda _: Published(), topics_on_demand=True, channel=channel),)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -16,6 +17,34 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SOMEBODY = 12_345
 """A user that owns nothing else."""
+
+
+# What tests share says what it has found, as they do.
+pytest.register_assert_rewrite(
+    *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.stem != "conftest")
+)
+
+# No test is of time: machines are shared. All else is hypothesis's own, which repeats itself where CI runs.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("appliance")
+    group.addoption("--seeds", type=int, default=2, help="runs of the tests that kill at random instants")
+    group.addoption(
+        "--load-seconds", type=float, default=15.0, help="how long the tests of a steady load last"
+    )
+    group.addoption("--crowd", type=float, default=0.25, help="share of the clients that come back at once")
+    group.addoption("--upgrades", type=int, default=2, help="upgrades in a row under load, two at least")
+    group.addoption(
+        "--examples", type=int, default=10, help="made-up requests of each kind, for each endpoint"
+    )
+    group.addoption("--attack-seconds", type=float, default=1.5, help="how long attacks of a kind last")
+    group.addoption("--cases", type=int, default=150, help="cases of each property that is fuzzed")
+    group.addoption("--first-seed", type=int, default=1, help="seed of the first of those runs")
 
 
 @pytest.fixture(scope="session")

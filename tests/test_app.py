@@ -13,28 +13,23 @@ import trio
 import trio_websocket
 
 from appliance.api import Channel, Feed, Mode
-from appliance.app import Appliance, Bound
+from appliance.app import Appliance
 from appliance.core.errors import PluginError, SettingsError
 from appliance.edge import listener
 from appliance.edge.certificates import ensure
 from appliance.edge.dialogues.cryptointel import STATUS_TOPIC
+from appliance.edge.listener import Bound
 from appliance.edge.tls import Contexts
 from appliance.loading.catalogue import Catalogue, collect
 from appliance.loading.configured import configure
 from appliance.loading.files import builtin_folder
 from appliance.loading.plugin import OWN
+from appliance.settings.access import KeySettings
 from appliance.settings.address import Address
 from appliance.settings.fields import Seconds, Secret
+from appliance.settings.limits import LimitSettings
 from appliance.settings.load import load
-from appliance.settings.tree import (
-    KeySettings,
-    LimitSettings,
-    ListenSettings,
-    RestartSettings,
-    Settings,
-    StatusSettings,
-    StopSettings,
-)
+from appliance.settings.tree import ListenSettings, RestartSettings, Settings, StatusSettings, StopSettings
 from tests.edge.stage import PATIENCE, Client, rest
 
 if TYPE_CHECKING:
@@ -222,7 +217,7 @@ async def test_a_reload_changes_limits_and_keys_for_those_who_are_there() -> Non
         await client.say(type="subscribe", channels=["beats:all"])
         await client.hear_of("subscribed")
         limits = LimitSettings(subscriptions=1)
-        started.appliance.reload(attrs.evolve(SETTINGS, limits=limits), (OTHER,))
+        started.appliance.reload(attrs.evolve(SETTINGS, limits=limits), (KEY, OTHER))
         await client.say(type="subscribe", channels=["others:all"])
         error = (await client.hear_of("error"))["error"]
         assert error["code"] == "RATE_LIMITED"
@@ -232,6 +227,11 @@ async def test_a_reload_changes_limits_and_keys_for_those_who_are_there() -> Non
         async with started.client(OTHER) as other:
             await other.say(type="auth", token=str(OTHER.key))
             assert (await other.hear_of("authenticated"))["data"]["name"] == "bob"
+            started.appliance.reload(attrs.evolve(SETTINGS, limits=limits), (OTHER,))
+            assert (await client.hear_of("error"))["error"]["code"] == "REVOKED_TOKEN"
+            assert await client.close_frame() == (1008, "REVOKED_TOKEN")
+            await other.say(type="ping")
+            await other.hear_of("pong")
         async with started.client(KEY) as late:
             assert (await late.hear_of("error"))["error"]["code"] == "INVALID_TOKEN"
 

@@ -28,7 +28,7 @@ from appliance import broadcast as original
 from appliance.edge.certificates import ensure
 from appliance.edge.tls import server_context
 from appliance.settings.fields import Seconds
-from appliance.settings.tree import LimitSettings
+from appliance.settings.limits import LimitSettings
 from tests.edge.http.publishing import KEY, READER, Office, elsewhere
 from tests.edge.stage import PATIENCE
 

@@ -9,11 +9,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 import msgspec
 import pytest
+import trio
 
 from appliance import hookspecs
 from appliance.api import Answering, Channel, Feed, Source
@@ -28,7 +29,7 @@ from appliance.runtime.report import Report
 from appliance.runtime.status import Health, Sample, Status
 from appliance.settings.load import load
 from appliance.settings.tree import ChannelSettings, Settings
-from appliance.testing import record
+from appliance.testing import RecordingFeed, record
 from tests.authoring import PATIENCE, install
 
 if TYPE_CHECKING:
@@ -209,6 +210,27 @@ def test_one_plugin_makes_several_channels(example: Path) -> None:
     assert others.settings.symbols == ("SOL", "ADA")
 
 
+async def test_lines_are_told_once_over_restarts(
+    example: Path,
+    autojump_clock: MockClock,  # noqa: ARG001 - its time jumps
+) -> None:
+    lines = configured(example, "appliance.toml")["lines"]
+    assert lines.durable
+    file, settings = example / "journal.txt", attrs.evolve(lines.settings, path=str(example / "journal.txt"))
+    state: Mapping[str, Any] = {}
+    told = []
+    for written in ("first\nsec", "ond\n", "", "é\nlast\n"):
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(written)
+        feed = RecordingFeed(lines.channel, settings, state=state)
+        assert lines.channel.produce is not None
+        with trio.move_on_after(2.5):
+            await lines.channel.produce(feed, settings)
+        state = feed.state
+        told += [event.data["line"] for event in feed.events]
+    assert told == ["first", "second", "é", "last"]
+
+
 def test_the_source_is_that_of_the_channel_which_names_it(reading: Reading) -> None:
     channels = configured(reading.folder, "walk.toml")
     assert type(channels["price"].rows).__name__ == "Walk"
@@ -292,6 +314,7 @@ def test_the_settings_that_the_page_names_are_there(page: str) -> None:
         "producers.events_per_second",
         "producers.stop_within",
         "producers.offences",
+        "producers.silences",
     }
     assert wanted <= set(re.findall(r"`(\w+\.\w+)`", supervision))
     assert len(Offence) == len(wanted) - 1
@@ -299,7 +322,7 @@ def test_the_settings_that_the_page_names_are_there(page: str) -> None:
 
 def test_the_keys_that_are_not_a_plugins_own_are_named(page: str) -> None:
     own = {field.name for field in attrs.fields(ChannelSettings)} - {"options"}
-    [named] = re.findall(r"that are not (.*?) are those of `Settings`", page)
+    [named] = re.findall(r"that are not (.*?) are those of\s`Settings`", page)
     assert set(re.findall(r"`(\w+)`", named)) == own
 
 

@@ -14,10 +14,11 @@ import pytest
 import structlog
 import trio
 
-from appliance.api import Channel, Event, Feed, Mode
+from appliance.api import Channel, Event, Feed, Mode, Row
 from appliance.core.history import Retention
 from appliance.runtime.feed import HubFeed, Workshop
 from appliance.runtime.hub import Hub
+from appliance.runtime.journal import Journal
 from appliance.runtime.status import Health
 from appliance.testing import MOST_AT_ONCE, PluginError, PublishError, RecordingFeed, record
 
@@ -62,7 +63,13 @@ def of_an_appliance(channel: Channel, settings: object) -> Feed:
     hub.open(channel, settings, Retention(count=10, age=None, size=65_536))
     threads = trio.CapacityLimiter(1)
     workshop = Workshop(
-        hub=hub, threads=threads, most_watched=10, transform=lambda event: event, most_events=lambda: 1e9
+        hub=hub,
+        journal=Journal(hub),
+        threads=threads,
+        most_watched=10,
+        transform=lambda event: event,
+        most_events=lambda: 1e9,
+        settled=trio.lowlevel.checkpoint,
     )
     return HubFeed(channel, workshop, Health(), structlog.get_logger(), lambda _: None)
 
@@ -275,3 +282,22 @@ async def test_decimal_numbers_are_numbers_to_clients() -> None:
     feed = RecordingFeed(channel())
     await feed.publish({"symbol": "BTC", "fee": Decimal("1.5")}, key="BTC")
     assert feed.events[0].data["fee"] == 1.5
+
+
+@both
+async def test_rows_go_together_with_a_note(feed_of: Callable[[Channel, object], Feed]) -> None:
+    feed = feed_of(channel(), FeesSettings())
+    await feed.publish_all([Row("BTC", {"fee": 1}), Row("no key", {"fee": 1})], note={"at": 1, "old": 2})
+    await feed.publish_all([], note={"old": None})
+    feed.ready()
+    assert (dict(feed.state), feed.mode) == ({"at": 1}, Mode.STATE)
+
+
+async def test_rows_that_a_channel_cannot_take_are_kept_apart() -> None:
+    feed = RecordingFeed(channel(), state={"at": 7})
+    assert feed.state == {"at": 7}
+    await feed.publish_all([Row("BTC", {"fee": 1}), Row("no key", {"fee": 1})])
+    assert [event.key for event in feed.events] == ["BTC"]
+    assert [(row.key, str(error)) for row, error in feed.refused] == [
+        ("no key", "fees: 'no key' is no key: 1 to 200 visible characters without `*`")
+    ]

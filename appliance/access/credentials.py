@@ -13,6 +13,8 @@ from appliance.access.principals import Credential
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from appliance.access.principals import Principal, Way
+
 PARAMETERS: Final = frozenset({"token", "api_key", "key"})
 SUBPROTOCOL: Final = "bearer."
 """Browsers cannot set headers on a socket, but can offer `["appliance.v1", "bearer.KEY"]`."""
@@ -36,6 +38,16 @@ def find(headers: Iterable[tuple[bytes, bytes]], query: str) -> Credential | Non
         if text := _offered(value):
             return Credential(text, "subprotocol")
     return next((Credential(text, "query") for text in _asked(query)), None)
+
+
+def way(principal: Principal, headers: Iterable[tuple[bytes, bytes]], query: str) -> Way | None:
+    """Say in which way somebody has shown who it is that came with this request; None: in no way."""
+    if principal.kind == "anonymous":
+        return None
+    if principal.kind == "certificate":
+        return "handshake"
+    shown = find(headers, query)
+    return "message" if shown is None else shown.way
 
 
 def from_header(value: bytes) -> Credential | None:

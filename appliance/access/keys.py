@@ -1,78 +1,92 @@
-"""API keys: made, kept as digests, and compared in constant time.
+"""API keys of the configuration: held as digests, and compared in constant time.
 
 Must not know where the keys are written down, nor how a client sends one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
-from appliance.access.principals import LONGEST, Principal, acceptable
-from appliance.core.errors import ErrorCode, Mistake, RequestError, SettingsError
-from appliance.core.topics import ANY, is_channel
+from appliance.access.grants import granted
+from appliance.access.principals import LONGEST, CredentialError, Principal, acceptable
+from appliance.access.secret_text import digest, identify
+from appliance.core.errors import ErrorCode, Mistake, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from appliance.access.principals import Credential
-    from appliance.settings.tree import KeySettings
-
-PREFIX: Final = "sk_"
-"""Makes a leaked key easy to find, for people and for scanners."""
+    from appliance.settings.access import KeySettings
 
 
-def make_key() -> str:
-    return PREFIX + secrets.token_urlsafe(32)
+@attrs.frozen
+class _Digest:
+    """What a key of the configuration is known by."""
+
+    of: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
 class _Known:
     digest: bytes = attrs.field(repr=False)
     principal: Principal
-    expires: float | None
 
 
 class Keys:
-    """The authenticator of API keys. It holds their SHA-256 digests alone.
+    """The authenticator of these keys. It holds their SHA-256 digests alone.
 
-    A key of 256 random bits needs no slow hash; what an operator chose is only as good as it is long.
+    What an operator chose himself is only as good as it is long.
     """
 
     def __init__(self, settings: Iterable[KeySettings]) -> None:
-        """Raise SettingsError with all mistakes: a key that is missing, unshowable or given twice, an odd grant."""
+        """Raise SettingsError with all mistakes: a key that is missing, unshowable or given twice."""
         entries = tuple(settings)
         mistakes = [*_mistakes(entries)]
         if mistakes:
             raise SettingsError(mistakes)
-        self._known = tuple(
-            _Known(
-                _digest(entry.key or ""),
-                Principal(entry.name, publish=entry.publish),
-                entry.expires.timestamp() if entry.expires is not None else None,
-            )
-            for entry in entries
-        )
+        self._known = tuple(_known(entry) for entry in entries)
 
     def authenticate(self, credential: Credential, now: float) -> Principal:
-        shown = _digest(credential.text)
+        shown = digest(credential.text)
         found: _Known | None = None
         for known in self._known:  # to the end, so that the time taken does not tell which key matched
             if hmac.compare_digest(known.digest, shown):
                 found = known
         if found is None:
-            raise RequestError(ErrorCode.INVALID_TOKEN, "the API key is not known")
-        if found.expires is not None and now >= found.expires:
-            raise RequestError(ErrorCode.EXPIRED_TOKEN, "the API key has expired")
-        return found.principal
+            raise CredentialError("no API key of the configuration")
+        return _unexpired(found.principal, now)
+
+    def review(self, principal: Principal, now: float) -> Principal | None:
+        if not isinstance(principal.proof, _Digest):
+            return None
+        found = [known.principal for known in self._known if known.principal.proof == principal.proof]
+        if not found:
+            raise CredentialError(
+                f"the API key of {principal.name!r} is gone from the configuration",
+                code=ErrorCode.REVOKED_TOKEN,
+            )
+        return _unexpired(found[0], now)
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("ascii")).digest()
+def _unexpired(principal: Principal, now: float) -> Principal:
+    if principal.expires is not None and now >= principal.expires:
+        raise CredentialError(f"the API key of {principal.name!r} has expired", code=ErrorCode.EXPIRED_TOKEN)
+    return principal
+
+
+def _known(entry: KeySettings) -> _Known:
+    key = entry.key or ""
+    principal = Principal(
+        entry.name,
+        granted(entry),
+        credential=identify(key),
+        expires=entry.expires.timestamp() if entry.expires is not None else None,
+        proof=_Digest(digest(key)),
+    )
+    return _Known(digest(key), principal)
 
 
 def _mistakes(entries: tuple[KeySettings, ...]) -> Iterable[Mistake]:
@@ -90,9 +104,3 @@ def _mistakes(entries: tuple[KeySettings, ...]) -> Iterable[Mistake]:
             yield Mistake(f"{path}.key", f"the same key as that of {owners[entry.key]!r}: each needs its own")
         else:
             owners[entry.key] = entry.name
-        for place, grant in enumerate(entry.publish):
-            if grant != ANY and not is_channel(grant.removesuffix(ANY)):
-                yield Mistake(
-                    f"{path}.publish[{place}]",
-                    f"{grant!r} is no channel: write its name, the beginning of names with `*`, or `*` for all",
-                )

@@ -1,13 +1,12 @@
-"""From a command to a running appliance: reads the configuration, prepares the machine, runs, reloads, stops."""
+"""From a command to a running appliance: reads the configuration, makes ready, hands over to what runs it."""
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
-import signal
 import socket
 import sys
-import threading
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,38 +15,32 @@ import attrs
 import structlog
 import trio
 
-from appliance.access.keys import make_key
-from appliance.app import Appliance, Bound
-from appliance.cli import greeting
-from appliance.core.errors import ApplianceError, SettingsError
-from appliance.edge import certificates, listener
+from appliance.access.entrance import Entrance
+from appliance.access.kept import KeptKeys
+from appliance.access.revoked import Revoked
+from appliance.app import Appliance
+from appliance.cli import greeting, preparing, written
+from appliance.cli.running import Running
+from appliance.core.errors import SettingsError
 from appliance.edge.tls import Contexts
 from appliance.loading import ledger
-from appliance.ops import limits, log
-from appliance.ops.network import ANYWHERE, own_addresses
-from appliance.ops.state import State, open_state, state_folder
+from appliance.ops import activation, audit, limits, log, notify
+from appliance.ops.state import open_state, state_folder
 from appliance.runtime.turnover import Turnover
-from appliance.settings import reload
 from appliance.settings.address import Address
-from appliance.settings.fields import Secret
 from appliance.settings.load import Loaded, load
-from appliance.settings.tree import KeySettings
+from appliance.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from appliance.loading.configured import Configured
     from appliance.loading.plugin import Plugin
-    from appliance.settings.tree import Settings
 
 _log = structlog.get_logger()
 
-KEY_FILE = "api_key"
-KEY_NAME = "default"
-_STOPPED_AT_ONCE = 1
-_GRACE = 2.0
-"""Seconds after the deadline of a stop, or after a second signal, until the process is ended by force."""
-_RENEWAL_CHECK = 3600.0
-"""Seconds between two looks at how long the self-signed certificate is still good."""
+_USUAL = 60.0
+"""Seconds that the rest of a start may take, whatever is kept."""
 
 
 @attrs.frozen
@@ -70,26 +63,44 @@ class Request:
         )
 
 
-def check(request: Request) -> Iterator[str]:
-    """Check a configuration and its plugins, and say what was found."""
+def check(
+    request: Request, *, then: Callable[[Loaded, Turnover], object] = lambda _, __: None
+) -> Iterator[str]:
+    """Check a configuration and its plugins, and say what was found; `then` is given it once that is said."""
     loaded = request.load()
     warnings = list(loaded.warnings)
-    channels = trio.run(partial(Turnover(loaded).assemble, strict=True, warn=warnings.append))
+    turnover = Turnover(loaded)
+    channels = trio.run(partial(turnover.assemble, strict=True, warn=warnings.append))
+    auth = loaded.settings.auth
+    Entrance(auth, auth.keys, lambda _: None)
     yield from (f"warning: {warning}" for warning in warnings)
     yield f"{request.file}: good"
     for listen in loaded.settings.listen:
         yield f"  listens on {listen.url}, authentication {listen.auth}"
     for configured in channels:
         yield f"  channel {configured.channel.name} ({configured.channel.mode})"
+    then(loaded, turnover)
 
 
 def serve(request: Request) -> int:
     """Serve until told to stop; the value is the process's exit status."""
+    # Taken out of the environment before a plugin or a child can see it.
+    notifier = notify.Notifier.taken_from(os.environ)
+    watched = notify.watchdog_interval(os.environ)
+    passed = activation.take(os.environ)
     loaded = request.load()
     # There is none when the process was started with its standard error closed.
     stream = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the process's life
     # Before plugins are loaded, for they may log.
-    log.configure(level=loaded.draft.log.level, format=loaded.draft.log.format, stream=stream)
+    log.configure(
+        level=loaded.draft.log.level,
+        format=loaded.draft.log.format,
+        stream=stream,
+        journal=request.environment.get("JOURNAL_STREAM", ""),
+    )
+    if sys.stderr is not None:
+        faulthandler.enable(sys.stderr)  # where it stood, when the watchdog has bitten
+    trail = audit.begin(loaded.draft.audit.file, most=loaded.draft.audit.queue)
     warnings = list(loaded.warnings)
 
     def conduct(channel: str) -> str | None:
@@ -104,190 +115,71 @@ def serve(request: Request) -> int:
         conduct=conduct,
         tell=tell,
     )
-    # A plugin that cannot be used does not keep the others from being served; a mistake in the configuration does.
-    try:
-        channels = trio.run(partial(turnover.assemble, strict=False, warn=warnings.append))
-    except SettingsError:
-        # All at once: what is wrong with plugins, too.
-        trio.run(partial(Turnover(loaded).assemble, strict=True, warn=lambda _: None))
-        raise
+    channels = _assembled(turnover, loaded, warnings.append)
     settings = loaded.settings
-    _warn(warnings)
+    for warning in warnings:
+        _log.warning("configuration", warning=warning)
     limits.raise_open_files()
     if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
         _log.warning("slow clients may hold more memory: this system cannot bound unsent data")
     state = open_state(state_folder(settings.state_dir, request.environment))
-    keys = _keys(settings, state)
+    keys = preparing.keys(settings, state)
+    kept = KeptKeys(preparing.key_file(settings, state.folder))
+    revoked = Revoked(preparing.revocation_file(settings, state.folder))
     addresses = [Address.parse(listen.url) for listen in settings.listen]
-    pair = _certificate(settings, state, addresses)
-    contexts = Contexts(*pair) if pair is not None else None
-    sockets = _bind(addresses)
-    served = Appliance(
-        settings, channels, keys=keys.settings, sockets=sockets, contexts=contexts, turnover=turnover
-    )
-    hello = greeting.Greeting(
-        addresses=tuple(bound.address for bound in sockets),
-        key=keys.made,
-        key_file=keys.file,
-        certificate=pair[0] if pair is not None else None,
-        fingerprint=contexts.current.fingerprint if contexts is not None else None,
-        trusted=settings.tls.certificate is not None,
-    )
-    running = _Running(request, served, turnover, settings, state, hello)
-    return trio.run(running.run)
+    pair = preparing.certificate(settings, state, addresses)
+    client_ca = None if settings.tls.client_ca is None else Path(settings.tls.client_ca)
+    contexts = Contexts(*pair, client_ca) if pair is not None else None
+    with contextlib.ExitStack() as stack:
+        stack.callback(notifier.close)
+        if trail is not None:
+            stack.callback(trail.close)
+        notifier.status("starting: the store is opened")
+        notifier.extend(_USUAL + preparing.reading_time(state))
+        store = preparing.store(settings, state)
+        if isinstance(store, Store):
+            stack.callback(store.close)
+        sockets = preparing.sockets(addresses, passed)
+        served = Appliance(
+            settings,
+            channels,
+            keys=keys.settings,
+            sockets=sockets,
+            contexts=contexts,
+            store=store,
+            turnover=turnover,
+        )
+        served.seal.use(preparing.seal_key(state))
+        if trail is not None:
+            served.concerns.append(trail.problems)
+        served.entrance.follow(kept, revoked)
+        hello = greeting.Greeting(
+            addresses=tuple(bound.address for bound in sockets),
+            key=keys.made,
+            key_file=keys.file,
+            certificate=pair[0] if pair is not None else None,
+            fingerprint=contexts.current.fingerprint if contexts is not None else None,
+            trusted=settings.tls.certificate is not None,
+        )
+        running = Running(
+            served=served,
+            turnover=turnover,
+            load=request.load,
+            settings=settings,
+            state=state,
+            hello=hello,
+            notifier=notifier,
+            watched=watched,
+        )
+        return trio.run(running.run)
 
 
-def _warn(warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        _log.warning("configuration", warning=warning)
-
-
-@attrs.frozen
-class _Keys:
-    """The keys that open the appliance; the one it made itself, if it did, and where that is kept."""
-
-    settings: tuple[KeySettings, ...]
-    made: str | None = attrs.field(default=None, repr=False)
-    file: Path | None = None
-
-
-def _keys(settings: Settings, state: State) -> _Keys:
-    """Give the configured keys, or where there are none and some listener wants one, the appliance's own."""
-    if settings.auth.keys or all(listen.auth == "none" for listen in settings.listen):
-        return _Keys(settings.auth.keys)
-    key, _ = state.secret(KEY_FILE, make_key)
-    own = KeySettings(name=KEY_NAME, key=Secret(key), publish=("*",))
-    return _Keys((own,), key, state.folder / KEY_FILE)
-
-
-def _certificate(settings: Settings, state: State, addresses: Iterable[Address]) -> tuple[Path, Path] | None:
-    """Give certificate and key for the `tls://` listeners: those that are named, or the self-signed one."""
-    hosts = {address.host for address in addresses if address.kind == "tls"}
-    tls = settings.tls
-    if not hosts:
-        return None
-    if tls.certificate is not None and tls.key is not None:
-        return Path(tls.certificate), Path(tls.key)
-    paths = certificates.ensure(
-        state.folder,
-        names=(*hosts, *(own_addresses() if hosts & ANYWHERE else ()), *tls.names),
-        valid=tls.valid,
-        renew_before=tls.renew_before,
-        now=time.time(),
-    )
-    return paths.certificate, paths.key
-
-
-def _bind(addresses: Iterable[Address]) -> tuple[Bound, ...]:
-    """Open every listening socket, or none."""
-    opened: list[Bound] = []
+def _assembled(turnover: Turnover, loaded: Loaded, warn: Callable[[str], object]) -> tuple[Configured, ...]:
+    """A plugin that cannot be used does not keep the others from being served; a mistake in the configuration does."""
     try:
-        for address in addresses:
-            sock = listener.bind(address)
-            port = sock.getsockname()[1] if address.kind != "unix" else 0
-            opened.append(Bound(attrs.evolve(address, port=port), sock))
-    except ApplianceError:
-        for bound in opened:
-            bound.sock.close()
+        with written.kept(written.place("plugins")):
+            return trio.run(partial(turnover.assemble, strict=False, warn=warn))
+    except SettingsError:
+        # All at once: what is wrong with plugins, too.
+        trio.run(partial(Turnover(loaded).assemble, strict=True, warn=lambda _: None))
         raise
-    return tuple(opened)
-
-
-@attrs.define
-class _Running:
-    """What signals do to a running appliance."""
-
-    request: Request
-    served: Appliance
-    turnover: Turnover
-    settings: Settings
-    state: State
-    hello: greeting.Greeting
-    status: int = _STOPPED_AT_ONCE
-    last_resorts: list[threading.Timer] = attrs.field(factory=list)
-
-    async def run(self) -> int:
-        async with (
-            trio.open_nursery() as nursery
-        ):  # ends when the appliance has stopped, or at a second signal
-            await nursery.start(self._watch_signals, nursery.cancel_scope)
-            nursery.start_soon(self._renew_certificate)
-            async with trio.open_nursery() as serving:  # ends when the appliance has stopped
-                await serving.start(self.served.run)
-                _log.info("serving", listeners=[str(address) for address in self.hello.addresses])
-                greeting.show(self.hello, sys.stdout)
-            self.status = 0
-            nursery.cancel_scope.cancel()
-        for timer in self.last_resorts:
-            timer.cancel()
-        _log.info("stopped")
-        return self.status
-
-    async def _watch_signals(
-        self, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        stopping = False
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            task_status.started()
-            async for number in signals:
-                if number == signal.SIGHUP:
-                    await self._reload()
-                elif stopping:
-                    _log.warning("stopping at once", signal=signal.Signals(number).name)
-                    everything.cancel()
-                    self._end_after(_GRACE)
-                else:
-                    stopping = True
-                    _log.info(
-                        "stopping", signal=signal.Signals(number).name, deadline=self.settings.stop.deadline
-                    )
-                    self._end_after(self.settings.stop.deadline + _GRACE)
-                    self.served.stop()
-
-    def _end_after(self, seconds: float) -> None:
-        """End the process by then, whatever holds it: a plugin may shield itself for ever."""
-
-        def end() -> None:
-            _log.error(
-                "stopped by force",
-                remedy="some plugin shields itself from trio.Cancelled: the log names it where it did not stop",
-            )
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(_STOPPED_AT_ONCE)
-
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
-        self.last_resorts.append(timer)
-
-    async def _reload(self) -> None:
-        """Take over what can change; a configuration with mistakes is refused whole."""
-        try:
-            loaded = self.request.load()
-            await self.turnover.reload_all(loaded)
-            merged = reload.merged(self.settings, loaded.settings)
-            keys = _keys(merged, self.state)
-            self.served.reload(merged, keys.settings)
-        except ApplianceError as error:
-            _log.error("configuration refused, the one before stays", mistakes=str(error).splitlines())
-            return
-        except Exception:  # noqa: BLE001 - a mistake that nobody foresaw would stop a start, but not this
-            _log.exception("configuration refused, the one before stays")
-            return
-        _warn(loaded.warnings)
-        changes = reload.changes(self.settings, loaded.settings)
-        self.settings = merged
-        log.set_level(merged.log.level)
-        _log.info("configuration reloaded", changed=[change.path for change in changes if change.reloads])
-        if waiting := [change.path for change in changes if not change.reloads]:
-            _log.warning("some changes wait for a restart", settings=waiting)
-
-    async def _renew_certificate(self) -> None:
-        """Renew the self-signed certificate in time; the appliance picks the new files up by itself."""
-        while True:
-            await trio.sleep(_RENEWAL_CHECK)
-            try:
-                _certificate(self.settings, self.state, self.hello.addresses)
-            except ApplianceError as error:
-                _log.error("certificate not renewed", reason=str(error))

@@ -21,6 +21,8 @@ from appliance.runtime.answers import Answers
 from appliance.runtime.feed import Workshop
 from appliance.runtime.hooks import Hooks
 from appliance.runtime.hub import Hub
+from appliance.runtime.journal import Journal
+from appliance.runtime.pages import Pages
 from appliance.runtime.roster import Roster
 from appliance.runtime.status import Sample, Status
 from appliance.runtime.supervisor import leaves
@@ -194,14 +196,22 @@ def _roster(hub: Hub, status: Status, new: Plugin, settings: Settings) -> Roster
     hooks.use((new,))
     workshop = Workshop(
         hub=hub,
+        journal=Journal(hub),
         threads=trio.CapacityLimiter(settings.producers.threads),
         most_watched=settings.producers.watch,
         transform=hooks.transform,
         most_events=lambda: settings.producers.events_per_second,
+        settled=trio.lowlevel.checkpoint,
     )
     answers = Answers(hub, within=lambda: settings.limits.answer)
+    pages = Pages(hub, transform=hooks.transform, within=lambda: settings.limits.answer)
     return Roster(
-        workshop, status, answers, restart=lambda: settings.restart, producers=lambda: settings.producers
+        workshop,
+        status,
+        answers,
+        pages,
+        restart=lambda: settings.restart,
+        producers=lambda: settings.producers,
     )
 
 

@@ -38,9 +38,15 @@ class Bucket:
         self._tokens -= count
         return max(0.0, -self._tokens / self.rate)
 
-    def is_full(self, now: float) -> bool:
+    def lacking(self, now: float) -> float:
+        """Take nothing: 0 when there is anything left, else the seconds until there will be."""
         self._fill(now)
-        return self._tokens >= self.size
+        return 0.0 if self._tokens > 0 else (1 - self._tokens) / self.rate
+
+    def spent(self, now: float) -> float:
+        """Give the part of all tokens that is gone: 0, when it is full."""
+        self._fill(now)
+        return (self.size - self._tokens) / self.size
 
     def _fill(self, now: float) -> None:
         self._tokens = min(self.size, self._tokens + max(0.0, now - self.updated) * self.rate)

@@ -10,23 +10,23 @@ from __future__ import annotations
 
 
 class Chain:
-    """A link: a frame behind those before it."""
+    """A link: a frame behind those before it. `count` is how many events they tell of."""
 
     __slots__ = ("_joined", "before", "count", "following", "frame", "size")
 
-    def __init__(self, before: Chain | None, frame: bytes) -> None:
+    def __init__(self, before: Chain | None, frame: bytes, events: int = 1) -> None:
         self.before = before
         self._joined: bytes | None = None
         self.frame = frame
         self.following: Chain | None = None
-        self.count: int = 0 if before is None else before.count + 1
+        self.count: int = 0 if before is None else before.count + events
         self.size: int = 0 if before is None else before.size + len(frame)
 
-    def then(self, frame: bytes) -> Chain:
+    def then(self, frame: bytes, events: int = 1) -> Chain:
         """Give the link for `frame` behind this one: the same for all who ask with the same frame in a row."""
         following = self.following
         if following is None or following.frame is not frame:
-            following = self.following = Chain(self, frame)
+            following = self.following = Chain(self, frame, events)
         return following
 
     @property
@@ -40,7 +40,8 @@ class Chain:
                 link = link.before
             frames.reverse()
             # Joining one frame with the root's empty one would copy it.
-            self._joined = self.frame if self.count == 1 else b"".join(frames)
+            alone = self.before is None or self.before.before is None
+            self._joined = self.frame if alone else b"".join(frames)
         return self._joined
 
 

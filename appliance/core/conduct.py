@@ -17,6 +17,7 @@ class Offence(enum.StrEnum):
     BLOCKS = "blocks the loop"
     FLOODS = "floods"
     LINGERS = "does not stop"
+    IS_SILENT = "publishes nothing"
 
 
 _WEIGHTS = {Offence.BLOCKS: 4}

@@ -37,7 +37,8 @@ class Event:
 class Entry:
     """An event at its place in a topic's log. `body` is its data as JSON, made once for all who read it.
 
-    `serial` is its place among the entries of all topics.
+    `serial` is its place among the entries of all topics in this life of the process, `number` among all that were ever
+    kept: of one that is not kept, that of the newest one that was.
     """
 
     offset: int
@@ -45,3 +46,4 @@ class Entry:
     received: float
     body: bytes
     serial: int = 0
+    number: int = 0

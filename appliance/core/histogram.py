@@ -6,6 +6,10 @@ Must not know what was measured.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _STEPS = 4
 _BUCKETS = 160
@@ -37,6 +41,14 @@ class Histogram:
             if seen and seen >= wanted:
                 return min(self.longest, _LEAST * 2 ** (place / _STEPS))
         return 0.0
+
+    def doublings(self) -> Iterator[tuple[float, int]]:
+        """Give, for each doubling, its upper edge and how many were observed up to there."""
+        seen = self._counts[0]
+        yield _LEAST, seen
+        for place in range(1, _BUCKETS - _STEPS, _STEPS):  # the last bucket holds all that is longer, too
+            seen += sum(self._counts[place : place + _STEPS])
+            yield _LEAST * 2 ** ((place + _STEPS - 1) // _STEPS), seen
 
     @property
     def mean(self) -> float:

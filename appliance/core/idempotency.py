@@ -45,9 +45,15 @@ class Answers(Generic[Answer]):
         self._bounds = bounds
         self._given: dict[tuple[str, str], _Given[Answer]] = {}
         self._weight = 0
+        self._gone: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
         return len(self._given)
+
+    def forgotten(self) -> list[tuple[str, str]]:
+        """Give the owners and keys that were forgotten since this was asked last."""
+        gone, self._gone = self._gone, []
+        return gone
 
     def recall(self, owner: str, key: str, digest: bytes, now: float) -> Answer | None:
         """Give what was answered to the same request; KeyReusedError for a key that stands for another one."""
@@ -75,3 +81,4 @@ class Answers(Generic[Answer]):
             if not is_old and len(self._given) <= bounds.count and self._weight <= bounds.weight:
                 break
             self._weight -= self._given.pop(oldest).weight
+            self._gone.append(oldest)

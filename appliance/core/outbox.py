@@ -11,7 +11,7 @@ Must not know sockets, tasks or time.
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from appliance.core.chain import Chain
     from appliance.core.events import Entry
     from appliance.core.history import Topic
+    from appliance.core.passages import Passage
 
     _Owed: TypeAlias = tuple[int, int, Entry, tuple[Topic, Iterator[Entry]]]
     """The next entry of a topic, behind what puts it in order: its rank, and the topic's place."""
+
+_AT_ONCE: Final = 128
+"""Entries that a client is given at once when it subscribes; who has missed more has to wait for its turn, for many
+may come back together.
+"""
 
 
 class Reading(Protocol):
@@ -36,6 +42,9 @@ class Reading(Protocol):
 
     def frame(self, entry: Entry) -> bytes:
         """Give an entry in the session's words; nothing, when it does not concern the session."""
+
+    def passage(self, first: int) -> Passage:
+        """Give the entries from an offset on, as far as they are told in one piece."""
 
     def gap(self, first: int, last: int) -> bytes:
         """Give a notice that entries were left out; empty where the client asked for that itself."""
@@ -70,6 +79,7 @@ class Outbox:
         "chain",
         "conflated",
         "full",
+        "gaps",
         "open",
         "owner",
         "taken",
@@ -90,6 +100,7 @@ class Outbox:
         self.owner = owner
         self.taken = 0
         self.conflated = 0
+        self.gaps = 0
         self._root = root
         self._changed = changed
         self._burst = burst
@@ -168,7 +179,7 @@ class Outbox:
             self._whole.add(reading.topic)
 
     def replay(self, starts: Iterable[tuple[Topic, int]]) -> None:
-        """Owe the client all that topics hold behind an offset each: the first at once, the rest as it can take it."""
+        """Owe the client all that topics hold behind an offset each: a little goes at once, much as it can take it."""
         behind = [(topic, after) for topic, after in starts if after < topic.last]
         for topic, after in behind:
             self._cursors.setdefault(topic, after + 1)
@@ -176,7 +187,8 @@ class Outbox:
         if not behind or not self.open:
             return
         chain = self.chain
-        self._catch_up(self._burst - chain.size)
+        if sum(topic.last - after for topic, after in behind) <= _AT_ONCE:
+            self._catch_up(self._burst - chain.size)
         self.open = not self._cursors
         if chain is self._root and (self.chain is not chain or not self.open):
             self._changed(self)
@@ -191,6 +203,16 @@ class Outbox:
     def positions(self) -> dict[str, tuple[str, int]]:
         """Give, for each topic, the epoch and the last offset that has left for the client."""
         return {topic.name: (topic.epoch, self._next(topic) - 1) for topic in self._readings}
+
+    @property
+    def owed(self) -> int:
+        """Frames and events that have not left for the client; of a state topic that it is behind in, the newest."""
+        if not self._cursors:
+            return self.chain.count
+        return self.chain.count + sum(
+            1 if topic.mode is Mode.STATE and topic not in self._whole else topic.last - cursor + 1
+            for topic, cursor in self._cursors.items()
+        )
 
     # From the flusher.
 
@@ -219,49 +241,81 @@ class Outbox:
 
     def _catch_up(self, budget: int) -> None:
         """Give about `budget` bytes of what is owed."""
+        if self._ordered and len(self._cursors) > 1:
+            self._catch_up_in_order(budget)
+            return
+        for topic, whole in [(topic, self._is_whole(topic)) for topic in self._cursors]:
+            if budget <= 0:
+                break
+            budget -= self._catch_up_with(topic, budget, whole=whole)
+
+    def _catch_up_with(self, topic: Topic, budget: int, *, whole: bool) -> int:
+        """Give about `budget` bytes of what is owed of a topic; returns how many they are."""
+        cursor, latest = self._cursors[topic], topic.latest
+        assert latest is not None  # noqa: S101 - there is a cursor because there are entries
+        if not whole or cursor == topic.last:
+            size = self._serve(topic, latest)
+            self._settle(topic)
+            return size
+        size = 0
+        while cursor <= topic.last and size < budget:
+            passage = self._readings[topic].passage(cursor)
+            size += self._append(passage.frame, passage.events)
+            cursor = passage.last + 1
+        if cursor > topic.last:
+            self._settle(topic)
+        else:
+            # To the end of the line: the next budget is another topic's.
+            del self._cursors[topic]
+            self._cursors[topic] = cursor
+        return size
+
+    def _catch_up_in_order(self, budget: int) -> None:
         owed = [self._owed(place, topic) for place, topic in enumerate(self._cursors)]
         heapq.heapify(owed)
         while owed and budget > 0:
             _, place, entry, rest = owed[0]
             topic, entries = rest
-            if self._ordered and entry.offset > self._cursors[topic]:
+            if entry.offset > self._cursors[topic]:
                 # Told at the place of what is left out: the entries of other topics that come before this one are
                 # behind that, and who goes on from one of them must have been told.
                 budget -= self._tell_gap(topic, entry)
-                heapq.heapreplace(owed, (self._rank(entry), place, entry, rest))
+                heapq.heapreplace(owed, (entry.serial, place, entry, rest))
                 continue
             budget -= self._serve(topic, entry)
             following = next(entries, None)
             if following is None:
                 heapq.heappop(owed)
-                del self._cursors[topic]
-                self._whole.discard(topic)
-                self._held.pop(topic, None)
+                self._settle(topic)
             else:
                 self._cursors[topic] = following.offset
-                heapq.heapreplace(owed, (self._rank(following), place, following, rest))
-        if owed and not self._ordered:
-            # To the end of the line: the next budget is another topic's.
-            topic = owed[0][3][0]
-            self._cursors[topic] = self._cursors.pop(topic)
+                heapq.heapreplace(owed, (following.serial, place, following, rest))
 
     def _owed(self, place: int, topic: Topic) -> _Owed:
         """Give the next entry of a topic that the client gets, and those behind it."""
-        cursor = self._cursors[topic]
-        latest = topic.latest
+        cursor, latest = self._cursors[topic], topic.latest
         assert latest is not None  # noqa: S101 - there is a cursor because there are entries
-        if topic.mode is Mode.STATE and (topic not in self._whole or cursor < topic.first):
-            kept = self._ordered and cursor >= topic.first
-            rank = self._rank(next(topic.after(cursor - 1))) if kept else 0
-            return rank, place, latest, (topic, iter(()))
-        if cursor < topic.first:
-            raise Lost(topic.name, cursor, topic.first - 1)
-        entries = topic.after(cursor - 1)
-        entry = next(entries)
-        return self._rank(entry), place, entry, (topic, entries)
+        whole, entries = self._is_whole(topic), topic.after(cursor - 1)
+        oldest = next(entries) if cursor >= topic.first else None
+        rank = 0 if oldest is None else oldest.serial
+        if whole and oldest is not None:
+            return rank, place, oldest, (topic, entries)
+        return rank, place, latest, (topic, iter(()))
 
-    def _rank(self, entry: Entry) -> int:
-        return entry.serial if self._ordered else 0
+    def _is_whole(self, topic: Topic) -> bool:
+        """Whether all that is owed of a topic is given, and not only the newest. Raises `Lost`."""
+        kept = self._cursors[topic] >= topic.first
+        if topic.mode is Mode.STATE:
+            return kept and topic in self._whole
+        if not kept:
+            raise Lost(topic.name, self._cursors[topic], topic.first - 1)
+        return True
+
+    def _settle(self, topic: Topic) -> None:
+        """Nothing more of a topic is owed."""
+        del self._cursors[topic]
+        self._whole.discard(topic)
+        self._held.pop(topic, None)
 
     def _serve(self, topic: Topic, entry: Entry) -> int:
         """Give an entry, behind a notice of those before it that are left out; returns the bytes of both."""
@@ -272,12 +326,13 @@ class Outbox:
         """Give a notice that what is owed before an entry is left out."""
         cursor = self._cursors[topic]
         self.conflated += entry.offset - cursor
+        self.gaps += 1
         self._cursors[topic] = entry.offset
         return self._append(self._readings[topic].gap(cursor, entry.offset - 1))
 
-    def _append(self, frame: bytes) -> int:
+    def _append(self, frame: bytes, events: int = 1) -> int:
         if frame:  # nothing is what a reading says of entries that do not concern it
-            self.chain = self.chain.then(frame)
+            self.chain = self.chain.then(frame, events)
         return len(frame)
 
     def _next(self, topic: Topic) -> int:

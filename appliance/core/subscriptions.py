@@ -67,6 +67,9 @@ class Subscriptions:
     def remove(self, name: str) -> Terms | None:
         return self._terms.pop(name, None)
 
+    def items(self) -> list[tuple[str, Terms]]:
+        return list(self._terms.items())
+
     def patterns(self) -> list[str]:
         return [name for name in self._terms if is_pattern(name)]
 

@@ -46,6 +46,13 @@ def covered(patterns: Iterable[str], name: str) -> bool:
     return any(matches(pattern, name) for pattern in patterns)
 
 
+def overlap(*patterns: str) -> bool:
+    """Whether there can be a topic that all of the patterns cover."""
+    longest = max(patterns, key=lambda pattern: (not is_pattern(pattern), len(pattern)))
+    stem = longest.removesuffix(ANY)
+    return all(matches(pattern, stem) for pattern in patterns if pattern != longest)
+
+
 def check(name: str) -> str:
     """Return the name of a topic or pattern when it is well formed."""
     channel, colon, key = name.partition(":")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import msgspec
@@ -15,14 +15,12 @@ import msgspec
 from appliance.core import instants, topics
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.dialects.commands import Ping
+from appliance.dialects.messages import ara as messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from appliance.core.events import Entry
-
-MOST_CHOICES = 1_000
-"""Symbols and types that one configuration of alerts can name, of each."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -158,48 +156,15 @@ class ConfigureAlerts:
 Command: TypeAlias = Ping | Pong | Subscribe | RequestPrediction | ConfigureAlerts
 
 
-class _Ping(msgspec.Struct, tag="ping"):
-    pass
-
-
-class _Pong(msgspec.Struct, tag="pong"):
-    pass
-
-
-class _Subscribe(msgspec.Struct, tag="subscribe"):
-    symbol: str
-
-
-class _RequestPrediction(msgspec.Struct, tag="request_prediction"):
-    symbol: str | None = None
-
-
-class _ConfigureAlerts(msgspec.Struct, tag="configure_alerts"):
-    config: dict[str, Any]
-
-
-_Choices = Annotated[
-    tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=topics.MOST_CHARACTERS)], ...],
-    msgspec.Meta(max_length=MOST_CHOICES),
-]
-
-
-class _Config(msgspec.Struct):
-    symbols: _Choices | None = None
-    types: _Choices | None = None
-    min_severity: str | None = None
-    severity: str | None = None
-
-
 _TYPES = {
     Kind.PREDICTIONS: ("pong", "ping", "subscribe", "request_prediction"),
     Kind.MARKET_DATA: ("pong", "ping", "subscribe"),
     Kind.ALERTS: ("pong", "ping", "configure_alerts"),
 }
 _decode = {
-    Kind.PREDICTIONS: msgspec.json.Decoder(_Pong | _Ping | _Subscribe | _RequestPrediction).decode,
-    Kind.MARKET_DATA: msgspec.json.Decoder(_Pong | _Ping | _Subscribe).decode,
-    Kind.ALERTS: msgspec.json.Decoder(_Pong | _Ping | _ConfigureAlerts).decode,
+    Kind.PREDICTIONS: msgspec.json.Decoder(messages.SaidOfPredictions).decode,
+    Kind.MARKET_DATA: msgspec.json.Decoder(messages.SaidOfMarketData).decode,
+    Kind.ALERTS: msgspec.json.Decoder(messages.SaidOfAlerts).decode,
 }
 _decode_anything = msgspec.json.Decoder(dict[str, Any]).decode
 _INVALID_JSON = "Invalid JSON format"
@@ -218,13 +183,13 @@ def parse(kind: Kind, text: str | bytes) -> Command:
     except (msgspec.DecodeError, UnicodeEncodeError):
         raise _refusal(_INVALID_JSON) from None
     match message:
-        case _Pong():
+        case messages.Pong():
             return Pong()
-        case _Subscribe(symbol):
+        case messages.Subscribe(symbol):
             return Subscribe(_symbol(symbol))
-        case _RequestPrediction(symbol):
+        case messages.RequestPrediction(symbol):
             return RequestPrediction(None if symbol is None else _symbol(symbol))
-        case _ConfigureAlerts(config):
+        case messages.ConfigureAlerts(config):
             return ConfigureAlerts(_config(config))
         case _:
             return Ping()
@@ -262,12 +227,12 @@ def _symbol(text: str) -> str:
 
 def _config(given: dict[str, Any]) -> AlertConfig:
     for key in given:
-        if key not in _Config.__struct_fields__:
+        if key not in messages.Config.__struct_fields__:
             raise _refusal(
                 f"Unknown key {_shown(key)} in `config`; known are symbols, types, min_severity (or severity)"
             )
     try:
-        config = msgspec.convert(given, _Config)
+        config = msgspec.convert(given, messages.Config)
     except msgspec.ValidationError as error:
         raise _refusal(f"Malformed `config`: {error}") from None
     if config.min_severity is not None and config.severity is not None:
@@ -296,50 +261,41 @@ def _shown(text: str) -> str:
 
 def connected(route: Route, connection_id: str, timestamp: str) -> bytes:
     stream = route.kind.replace("-", " ")
-    whose = {} if route.symbol is None else {"symbol": route.symbol}
     of = "" if route.symbol is None else f" for {route.symbol}"
     return _encode(
-        {
-            "type": "connected",
-            "channel": route.kind,
-            **whose,
-            "connection_id": connection_id,
-            "timestamp": timestamp,
-            "message": f"Connected to the {stream} stream{of}",
-        }
+        messages.Connected(
+            channel=route.kind.value,
+            symbol=msgspec.UNSET if route.symbol is None else route.symbol,
+            connection_id=connection_id,
+            timestamp=timestamp,
+            message=f"Connected to the {stream} stream{of}",
+        )
     )
 
 
 def ping(timestamp: str) -> bytes:
-    return _encode({"type": "ping", "timestamp": timestamp})
+    return _encode(messages.PingTold(timestamp))
 
 
 def pong() -> bytes:
-    return b'{"type":"pong"}'
+    return _encode(messages.PongTold())
 
 
 def subscribed(symbol: str, timestamp: str) -> bytes:
-    return _encode({"type": "subscribed", "symbol": symbol, "timestamp": timestamp})
+    return _encode(messages.Subscribed(symbol, timestamp))
 
 
 def prediction_requested(symbol: str, timestamp: str) -> bytes:
-    return _encode(
-        {
-            "type": "prediction_requested",
-            "symbol": symbol,
-            "status": "processing",
-            "timestamp": timestamp,
-            "message": f"The prediction for {symbol} follows",
-        }
-    )
+    message = f"The prediction for {symbol} follows"
+    return _encode(messages.PredictionRequested(symbol, "processing", timestamp, message))
 
 
 def alerts_configured(config: AlertConfig, timestamp: str) -> bytes:
-    return _encode({"type": "alerts_configured", "config": config.told(), "timestamp": timestamp})
+    return _encode(messages.AlertsConfigured(messages.Configured(**config.told()), timestamp))
 
 
 def error(message: str, timestamp: str) -> bytes:
-    return _encode({"type": "error", "message": message, "timestamp": timestamp})
+    return _encode(messages.Error(message, timestamp))
 
 
 _UPDATES = {Kind.PREDICTIONS: "prediction_update", Kind.MARKET_DATA: "market_data_update"}

@@ -9,7 +9,8 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from appliance.core.history import Position
+    from appliance.core.history import Position, Since
+    from appliance.core.places import Asked
 
 
 @attrs.frozen
@@ -19,13 +20,17 @@ class Authenticate:
 
 @attrs.frozen(kw_only=True)
 class Subscribe:
-    """`names` are topics and patterns as the client wrote them; `label` is what it wants to see instead."""
+    """`names` are topics and patterns as the client wrote them; `label` is what it wants to see instead.
+
+    With `times`, each event is to say when it happened and when it came.
+    """
 
     form: Hashable
     names: tuple[str, ...]
     label: str | None = None
     limit: float | None = None
-    recover: Mapping[str, Position] = attrs.field(factory=dict)
+    recover: Mapping[str, Position | Since] = attrs.field(factory=dict)
+    times: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -37,9 +42,19 @@ class Unsubscribe:
     label: str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class History:
+    """Events that a topic keeps, `limit` at the most; `tag` is JSON that the answer is to carry."""
+
+    name: str
+    asked: Asked
+    limit: int | None = None
+    tag: bytes | None = None
+
+
 @attrs.frozen
 class Ping:
     pass
 
 
-Command: TypeAlias = Authenticate | Subscribe | Unsubscribe | Ping
+Command: TypeAlias = Authenticate | Subscribe | Unsubscribe | History | Ping

@@ -9,25 +9,28 @@ Must not know sessions, hubs or sockets.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
-from typing import TYPE_CHECKING, Annotated, Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from appliance.core import places
 from appliance.core.errors import ErrorCode, RequestError
-from appliance.core.history import Position
-from appliance.dialects.commands import Authenticate, Command, Ping, Subscribe, Unsubscribe
+from appliance.core.history import Position, Since
+from appliance.core.instants import timestamp
+from appliance.dialects.commands import Authenticate, Command, History, Ping, Subscribe, Unsubscribe
+from appliance.dialects.messages import cryptointel as messages
+from appliance.dialects.messages.cryptointel import MOST_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from appliance.core.events import Entry
-    from appliance.core.history import Topic
+    from appliance.core.history import Resumption, Stretch, Topic
     from appliance.core.subscriptions import Joined
     from appliance.dialects.complaint import Complaint
-
-MOST_NAMES = 1_000
-"""Topics and patterns that one message can name: what a client multiplies must not outgrow its message."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,54 +42,8 @@ class Form(enum.Enum):
     LIBRARY = "library"
 
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=240)]
-Token = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
-Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_NAMES)]
-Choices = Annotated[
-    tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...],
-    msgspec.Meta(max_length=MOST_NAMES),
-]
-Limit = Annotated[float, msgspec.Meta(ge=0.001, le=1000)]
-
-
-class _Position(msgspec.Struct):
-    epoch: Name
-    offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class _Params(msgspec.Struct):
-    symbols: Choices = ()
-    types: Choices = ()
-    severities: Choices = ()
-    markets: Choices = ()
-
-
-class _Auth(msgspec.Struct, tag="auth"):
-    token: Token
-
-
-class _Ping(msgspec.Struct, tag="ping"):
-    pass
-
-
-class _Subscribe(msgspec.Struct, tag="subscribe"):
-    channels: Names | None = None
-    channel: Name | None = None
-    params: _Params = msgspec.field(default_factory=_Params)
-    limit: Limit | None = None
-    recover: Annotated[dict[Name, _Position], msgspec.Meta(max_length=MOST_NAMES)] = msgspec.field(
-        default_factory=dict
-    )
-
-
-class _Unsubscribe(msgspec.Struct, tag="unsubscribe"):
-    channels: Names | None = None
-    channel: Name | None = None
-    params: _Params = msgspec.field(default_factory=_Params)
-
-
-_TYPES = "auth, ping, subscribe, unsubscribe"
-_decode = msgspec.json.Decoder(_Auth | _Ping | _Subscribe | _Unsubscribe).decode
+_TYPES = "auth, history, ping, subscribe, unsubscribe"
+_decode = msgspec.json.Decoder(messages.Said).decode
 _decode_anything = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -103,18 +60,51 @@ def parse(text: str | bytes) -> Command:
     except msgspec.DecodeError as error:
         raise RequestError(ErrorCode.INVALID_MESSAGE, f"The message is not JSON: {error}") from None
     match message:
-        case _Auth(token):
+        case messages.Auth(token):
             return Authenticate(token)
-        case _Subscribe():
+        case messages.Subscribe():
             form, label, names = _names(message)
-            recover = {name: Position(at.epoch, at.offset) for name, at in message.recover.items()}
-            return Subscribe(form=form, names=names, label=label, limit=message.limit, recover=recover)
-        case _Unsubscribe():
+            recover = {name: _mark(at) for name, at in message.recover.items()}
+            times = message.times and form is Form.DOCUMENT
+            return Subscribe(
+                form=form, names=names, label=label, limit=message.limit, recover=recover, times=times
+            )
+        case messages.Unsubscribe():
             form, label, names = _names(message)
-            whole = form is Form.LIBRARY and message.params == _Params()
+            whole = form is Form.LIBRARY and message.params == messages.Params()
             return Unsubscribe(form=form, names=() if whole else names, label=label)
+        case messages.History():
+            return _history(message)
         case _:
             return Ping()
+
+
+def _history(message: messages.History) -> History:
+    asked = places.Asked(
+        after=_shown(message.after),
+        to=_shown(message.to),
+        since=None if message.since is None else message.since.timestamp(),
+        until=None if message.until is None else message.until.timestamp(),
+    )
+    tag = None if message.id is msgspec.UNSET else bytes(message.id)
+    return History(name=message.channel, asked=asked, limit=message.limit, tag=tag)
+
+
+def _shown(written: int | str | None) -> places.Shown | int | None:
+    return places.read(written) if isinstance(written, str) else written
+
+
+def _mark(mark: messages.Mark) -> Position | Since:
+    match mark:
+        case messages.Mark(str(epoch), int(offset), None):
+            return Position(epoch, offset)
+        case messages.Mark(None, None, dt.datetime() as since):
+            return Since(since.timestamp())
+        case _:
+            raise RequestError(
+                ErrorCode.INVALID_MESSAGE,
+                "Malformed subscribe message: name `epoch` and `offset`, or `since` alone - at `$.recover[...]`",
+            )
 
 
 def _explain(text: str, error: msgspec.ValidationError) -> str:
@@ -133,7 +123,7 @@ def _explain(text: str, error: msgspec.ValidationError) -> str:
     return f"Malformed {kind} message: {error}"
 
 
-def _names(message: _Subscribe | _Unsubscribe) -> tuple[Form, str | None, tuple[str, ...]]:
+def _names(message: messages.Subscribe | messages.Unsubscribe) -> tuple[Form, str | None, tuple[str, ...]]:
     """Give the form, the label and the topics that a message names."""
     if (message.channels is None) == (message.channel is None):
         raise RequestError(
@@ -147,7 +137,7 @@ def _names(message: _Subscribe | _Unsubscribe) -> tuple[Form, str | None, tuple[
     return Form.LIBRARY, channel, tuple(dict.fromkeys(_library_names(channel, message.params)))
 
 
-def _library_names(channel: str, params: _Params) -> Iterable[str]:
+def _library_names(channel: str, params: messages.Params) -> Iterable[str]:
     """Give the topics for what the library calls a channel; they do not overlap, so nothing comes twice."""
     match channel:
         case "prices":
@@ -185,8 +175,8 @@ def _signals(types: tuple[str, ...], severities: tuple[str, ...]) -> Iterable[st
 _LIBRARY_TYPES = {"signal_alert": "signal_notification"}
 
 
-def update(form: Form, topic: Topic, label: str) -> Callable[[Entry], bytes]:
-    """Make the function that turns an entry of `topic` into the text of its message."""
+def update(form: Form, topic: Topic, label: str, *, times: bool = False) -> Callable[[Entry], bytes]:
+    """Make the function that turns an entry of `topic` into the text of its message, which may carry its times."""
     kind = topic.message if form is Form.DOCUMENT else _LIBRARY_TYPES.get(topic.message, topic.message)
     head = b'{"type":' + _encode(kind) + b',"channel":' + _encode(label)
     if form is Form.LIBRARY:
@@ -196,7 +186,14 @@ def update(form: Form, topic: Topic, label: str) -> Callable[[Entry], bytes]:
     def render(entry: Entry) -> bytes:
         return b'%b%d,"data":%b}' % (head, entry.offset, entry.body)
 
-    return render
+    def render_with_times(entry: Entry) -> bytes:
+        return b'%b%d,%b,"data":%b}' % (head, entry.offset, _times(entry), entry.body)
+
+    return render_with_times if times else render
+
+
+def _times(entry: Entry) -> bytes:
+    return f'"at":"{timestamp(entry.at)}","received":"{timestamp(entry.received)}"'.encode()
 
 
 def gap(form: Form, topic: Topic, label: str) -> Callable[[int, int], bytes]:
@@ -211,74 +208,136 @@ def gap(form: Form, topic: Topic, label: str) -> Callable[[int, int], bytes]:
     return render
 
 
-def authenticated(name: str) -> bytes:
-    return _encode({"type": "authenticated", "data": {"name": name}})
+def authenticated(name: str, expires: str | None = None) -> bytes:
+    return _encode(messages.Authenticated(messages.Owner(name, expires or msgspec.UNSET)))
+
+
+def expiring(form: Form | None, expires: str, seconds: float) -> bytes:
+    """Say that what a client has shown soon lets it stay no longer."""
+    if form is Form.LIBRARY:
+        return _encode(messages.LibraryExpiring(messages.Term(expires, round(seconds, 3))))
+    return _encode(messages.Expiring(expires, round(seconds, 3)))
 
 
 def subscribed(form: Form, label: str | None, joined: Iterable[Joined], patterns: Iterable[str]) -> bytes:
     """Answer a subscription with the position that each topic is read from."""
     positions = [_position(form, reading) for reading in joined]
-    content: dict[str, Any] = {"channels": positions}
-    if names := list(patterns):
-        content["patterns"] = names
+    names = list(patterns) or msgspec.UNSET
     if form is Form.LIBRARY:
-        return _encode({"type": "subscription_success", "data": {"channel": label, **content}})
-    return _encode({"type": "subscribed", **content})
+        content = messages.LibrarySubscription(label, positions, names)
+        return _encode(messages.LibrarySubscribed(content))
+    return _encode(messages.Subscribed(positions, names))
 
 
-def _position(form: Form, reading: Joined) -> dict[str, Any]:
+def _position(form: Form, reading: Joined) -> messages.Position:
     topic = reading.topic
-    position: dict[str, Any] = {
-        "channel": topic.name if form is Form.LIBRARY else reading.label,
+    return messages.Position(
+        channel=topic.name if form is Form.LIBRARY else reading.label,
+        mode=topic.mode,
+        epoch=topic.epoch,
+        offset=reading.offset,
+        pattern=msgspec.UNSET if reading.pattern is None else reading.pattern,
+        limit=msgspec.UNSET if reading.limit is None else reading.limit,
+        **_recovery(reading.resumption),
+    )
+
+
+def _recovery(resumption: Resumption | None) -> dict[str, Any]:
+    """Say what came of a wish to go on from somewhere."""
+    if resumption is None:
+        return {}
+    content: dict[str, Any] = {"recovered": resumption.recovered}
+    if resumption.gap is not None:
+        content["gap"] = messages.Lost(*resumption.gap)
+    elif resumption.missing is not None:
+        since, until = resumption.missing
+        end = timestamp(until) if until < math.inf else msgspec.UNSET
+        content["gap"] = messages.Lost(since=timestamp(since), until=end)
+    return content
+
+
+def _stretch(topic: Topic, label: str, found: Stretch, resumption: Resumption | None) -> dict[str, Any]:
+    """Say which part of a topic a client is given: where it begins, where it ends, and what of it is missing."""
+    return {
+        "channel": label,
         "mode": topic.mode,
         "epoch": topic.epoch,
-        "offset": reading.offset,
+        "offset": found.end,
+        "position": places.write(Position(topic.epoch, found.end)),
+        "start": places.write(Position(topic.epoch, found.start)),
+        **_recovery(resumption),
     }
-    if reading.pattern is not None:
-        position["pattern"] = reading.pattern
-    if reading.limit is not None:
-        position["limit"] = reading.limit
-    if reading.resumption is not None:
-        position["recovered"] = reading.resumption.recovered
-        if reading.resumption.gap is not None:
-            position["gap"] = dict(zip(("from", "to"), reading.resumption.gap, strict=True))
-    return position
 
 
-def unsubscribed(form: Form, label: str | None, names: Iterable[str]) -> bytes:
+def page(
+    topic: Topic, label: str, found: Stretch, resumption: Resumption | None, *, times: bool = False
+) -> bytes:
+    """Give events that a topic keeps as the messages that they were, for who polls."""
+    text = update(Form.DOCUMENT, topic, label, times=times)
+    events: Any = [msgspec.Raw(text(entry)) for entry in found.entries]
+    return _encode(messages.Page(**_stretch(topic, label, found, resumption), events=events))
+
+
+def history(
+    topic: Topic, label: str, found: Stretch, resumption: Resumption | None, tag: bytes | None
+) -> bytes:
+    """Answer with events that a topic keeps."""
+    events: Any = [
+        msgspec.Raw(b'{"offset":%d,%b,"data":%b}' % (entry.offset, _times(entry), entry.body))
+        for entry in found.entries
+    ]
+    part = _stretch(topic, label, found, resumption)
+    return _encode(messages.Past(id=_tagged(tag), **part, events=events))
+
+
+def _tagged(tag: bytes | None) -> msgspec.Raw | msgspec.UnsetType:
+    return msgspec.UNSET if tag is None else msgspec.Raw(tag)
+
+
+def unsubscribed(
+    form: Form, label: str | None, names: Iterable[str], *, reason: ErrorCode | None = None
+) -> bytes:
+    """Say what is read no longer; `reason` is why, where the client did not ask for that."""
+    why = reason or msgspec.UNSET
     if form is Form.LIBRARY:
-        return _encode(
-            {"type": "unsubscription_success", "data": {"channel": label, "channels": list(names)}}
-        )
-    return _encode({"type": "unsubscribed", "channels": list(names)})
+        return _encode(messages.LibraryUnsubscribed(messages.LibraryUnsubscription(label, list(names), why)))
+    return _encode(messages.Unsubscribed(list(names), why))
 
 
 def notice(form: Form, label: str, *, stale: bool, since: str) -> bytes:
     """Say that a channel has been silent for too long, or no longer."""
-    content = {"channel": label, "since": since}
-    kind = "stale" if stale else "fresh"
-    return _encode({"type": kind, "data": content} if form is Form.LIBRARY else {"type": kind, **content})
+    if form is Form.LIBRARY:
+        told = messages.LibraryStale if stale else messages.LibraryFresh
+        return _encode(told(messages.Silence(label, since)))
+    return _encode((messages.Stale if stale else messages.Fresh)(label, since))
 
 
 def pong(form: Form | None, timestamp: str) -> bytes:
     if form is Form.LIBRARY:
-        return _encode({"type": "pong", "data": {"timestamp": timestamp}})
+        return _encode(messages.LibraryPong(messages.Clock(timestamp)))
     return b'{"type":"pong"}'
 
 
-def error(form: Form | None, code: ErrorCode, message: str, complaint: Complaint) -> bytes:
-    """Say what a client did wrong, or what has become of its session; in both forms while its own is not known."""
-    content: dict[str, Any] = {"code": code, "message": message, "timestamp": complaint.timestamp}
-    if complaint.retry_after is not None:
-        content["retry_after"] = round(complaint.retry_after, 3)
-    if complaint.resume:
-        content["resume"] = {
-            name: {"epoch": epoch, "offset": offset} for name, (epoch, offset) in complaint.resume.items()
-        }
-    if complaint.label is not None:
-        content = {"channel": complaint.label, **content}
+def error(
+    form: Form | None, code: ErrorCode, message: str, complaint: Complaint, *, tag: bytes | None = None
+) -> bytes:
+    """Say what a client did wrong, or what has become of its session; in both forms while its own is not known.
+
+    `tag` is what the message carried that asked for what is not given.
+    """
+    label, again = complaint.label, complaint.retry_after
+    resume = {name: messages.Place(*place) for name, place in complaint.resume.items()}
+    fault = messages.Fault(
+        channel=msgspec.UNSET if label is None else label,
+        code=code,
+        message=message,
+        timestamp=complaint.timestamp,
+        retry_after=msgspec.UNSET if again is None else round(again, 3),
+        resume=resume or msgspec.UNSET,
+        id=_tagged(tag),
+    )
     if form is None:
-        return _encode({"type": "error", "error": content, "data": content})
+        return _encode(messages.EarlyError(fault, fault))
     if form is Form.DOCUMENT:
-        return _encode({"type": "error", "error": content})
-    return _encode({"type": "error" if complaint.label is None else "subscription_error", "data": content})
+        return _encode(messages.Error(fault))
+    return _encode((messages.LibraryError if label is None else messages.LibraryRefused)(fault))

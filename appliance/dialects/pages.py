@@ -5,104 +5,81 @@ Must not know sessions, hubs or sockets, nor how long somebody really waits.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
 
 from appliance.core import places
-from appliance.core.errors import ErrorCode, RequestError
-from appliance.core.history import Position
-from appliance.dialects import cryptointel
+from appliance.dialects import cryptointel, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from appliance.core.events import Entry
-    from appliance.core.history import Resumption, Topic
+    from appliance.core.history import Resumption, Stretch, Topic
+    from appliance.dialects.parameters import Parameter
 
 _FORM = cryptointel.Form.DOCUMENT
-_OFFSET = re.compile(r"[0-9]{1,19}")
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_COUNT = re.compile(r"0*[1-9][0-9]{0,8}")
-_MOST_SHOWN = 100
+
+AFTER = parameters.place(
+    "after",
+    "Events behind this: a `position`, an offset of the current epoch, or the id of a server-sent event",
+)
+TO = parameters.place("to", "Events up to and with this, written in the same ways")
+SINCE = parameters.moment("since", "Events that happened at this time or later")
+UNTIL = parameters.moment("until", "Events that happened before this time")
+TIMES = parameters.choice("times", "Whether each event says when it happened, and when it came")
+
+
+def wait(longest: float) -> Parameter[float]:
+    return parameters.seconds(
+        "wait", "Seconds to wait for the next event when there is none yet", most=longest
+    )
+
+
+def limit(most: int) -> Parameter[int]:
+    return parameters.count("limit", of="events", most=most, usual=most)
 
 
 @attrs.frozen(kw_only=True)
 class Query:
-    """What a poll asks for; no `after` is what a new subscriber gets."""
+    """What a poll asks for; nothing at all is what a new subscriber gets."""
 
-    after: places.Shown | None
+    asked: places.Asked
     wait: float
     limit: int
+    times: bool
 
 
-def read(parameters: Mapping[str, str], *, epoch: str, longest: float, most: int) -> Query:
-    """Read the parameters of a poll, of which an empty one is none; `epoch` is what an offset alone is of.
-
-    What is over its bound is shortened to it. A `RequestError` names what is wrong and says what is right.
-    """
-    wait = _matching(parameters, "wait", _SECONDS, f"seconds, 0 to {longest:g}")
-    limit = _matching(parameters, "limit", _COUNT, f"a number of events, 1 to {most}")
+def read(query: Mapping[str, str], *, longest: float, most: int) -> Query:
+    """Read the parameters of a poll; a `RequestError` names what is wrong and says what is right."""
     return Query(
-        after=_after(parameters.get("after", ""), epoch),
-        wait=min(float(wait or 0), longest),
-        limit=min(int(limit or most), most),
+        wait=wait(longest).read(query) or 0.0,
+        limit=limit(most).read(query) or most,
+        asked=places.Asked(
+            after=AFTER.read(query), to=TO.read(query), since=SINCE.read(query), until=UNTIL.read(query)
+        ),
+        times=wants_times(query),
     )
 
 
-def _after(text: str, epoch: str) -> places.Shown | None:
-    if not text:
-        return None
-    if _OFFSET.fullmatch(text):
-        return Position(epoch, int(text))
-    try:
-        return places.read(text)
-    except RequestError:
-        raise _wrong("after", text, f"{places.RIGHT}, or an offset alone") from None
-
-
-def _matching(parameters: Mapping[str, str], name: str, right: re.Pattern[str], said: str) -> str | None:
-    text = parameters.get(name, "")
-    if text and not right.fullmatch(text):
-        raise _wrong(name, text, said)
-    return text or None
-
-
-def _wrong(name: str, text: str, said: str) -> RequestError:
-    shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
-    return RequestError(ErrorCode.INVALID_MESSAGE, f"{name}={shown!r} is not right: it is {said}")
+def wants_times(query: Mapping[str, str]) -> bool:
+    """Say whether each event is to carry its times."""
+    return TIMES.read(query) or False
 
 
 def page(
-    topic: Topic, label: str, *, after: int, resumption: Resumption | None, entries: Iterable[Entry]
+    topic: Topic, label: str, found: Stretch, resumption: Resumption | None, *, times: bool = False
 ) -> bytes:
-    """Answer with what follows behind `after`, and where it ends: the poll goes on from there."""
-    update = cryptointel.update(_FORM, topic, label)
-    offset, events = after, []
-    for entry in entries:
-        offset = entry.offset
-        events.append(msgspec.Raw(update(entry)))
-    content: dict[str, Any] = {
-        "channel": label,
-        "mode": topic.mode,
-        "epoch": topic.epoch,
-        "offset": offset,
-        "position": places.write(Position(topic.epoch, offset)),
-    }
-    if resumption is not None:
-        content["recovered"] = resumption.recovered
-        if resumption.gap is not None:
-            content["gap"] = dict(zip(("from", "to"), resumption.gap, strict=True))
-    return _success({**content, "events": events})
+    """Answer with events, and with the places before and behind them: the poll goes on from there."""
+    return _success(msgspec.Raw(cryptointel.page(topic, label, found, resumption, times=times)))
 
 
-def latest(topic: Topic, label: str) -> bytes:
+def latest(topic: Topic, label: str, *, times: bool = False) -> bytes:
     """Answer with a topic's newest event, or null."""
     if topic.latest is None:
         return _success(None)
-    return _success(msgspec.Raw(cryptointel.update(_FORM, topic, label)(topic.latest)))
+    return _success(msgspec.Raw(cryptointel.update(_FORM, topic, label, times=times)(topic.latest)))
 
 
 def _success(content: object) -> bytes:

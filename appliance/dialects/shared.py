@@ -26,7 +26,7 @@ def decide(text: str | bytes) -> Dialect | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     match message:
-        case {"type": "auth"} | {"type": "subscribe" | "unsubscribe", "channels": list()}:
+        case {"type": "auth" | "history"} | {"type": "subscribe" | "unsubscribe", "channels": list()}:
             return "cryptointel"
         case {"type": "subscribe" | "unsubscribe", "channel": str(channel), **more} if channel:
             foreign = "params" in more or ("symbols" not in more and channel not in list(trading.Channel))

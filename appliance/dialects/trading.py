@@ -6,7 +6,7 @@ Must not know sessions, hubs or sockets, nor how often prices are told.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 import msgspec
@@ -14,14 +14,13 @@ import msgspec
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.instants import timestamp
 from appliance.dialects.commands import Ping
+from appliance.dialects.messages import trading as messages
+from appliance.dialects.messages.trading import MOST_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from appliance.core.events import Entry
-
-MOST_SYMBOLS = 1_000
-"""Symbols that one message can name, and that a client's choice of one channel can be made of."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -56,26 +55,8 @@ class Unsubscribe:
 
 Command: TypeAlias = Ping | Subscribe | Unsubscribe
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=240)]
-_Symbols = Annotated[frozenset[_Name], msgspec.Meta(max_length=MOST_SYMBOLS)]
-
-
-class _Ping(msgspec.Struct, tag="ping"):
-    pass
-
-
-class _Subscribe(msgspec.Struct, tag="subscribe"):
-    channel: _Name
-    symbols: _Symbols | None = None
-
-
-class _Unsubscribe(msgspec.Struct, tag="unsubscribe"):
-    channel: _Name
-    symbols: _Symbols | None = None
-
-
 _TYPES = "ping, subscribe, unsubscribe"
-_decode = msgspec.json.Decoder(_Ping | _Subscribe | _Unsubscribe).decode
+_decode = msgspec.json.Decoder(messages.Said).decode
 _decode_anything = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -93,9 +74,9 @@ def parse(text: str | bytes) -> Command:
         raise _refusal(f"the message is not JSON: {error}") from None
     match message:
         # An empty list comes from a client that has none to name, and means the same as no list.
-        case _Subscribe(channel, symbols):
+        case messages.Subscribe(channel, symbols):
             return Subscribe(_channel(channel), symbols or None)
-        case _Unsubscribe(channel, symbols):
+        case messages.Unsubscribe(channel, symbols):
             return Unsubscribe(_channel(channel), symbols or None)
         case _:
             return Ping()
@@ -201,55 +182,9 @@ class Selection:
 
 _MISFIT = (msgspec.ValidationError, RecursionError)
 
-_Number: TypeAlias = int | float
-
-
-class _Price(msgspec.Struct, omit_defaults=True):
-    price: _Number
-    change: _Number | None = None
-    change_pct: _Number | None = None
-    volume: _Number | None = None
-    high: _Number | None = None
-    low: _Number | None = None
-    open: _Number | None = None
-    close: _Number | None = None
-
-
-class _Signal(msgspec.Struct, kw_only=True, omit_defaults=True):
-    signal_type: str | None = None
-    symbol: str
-    price: _Number | None = None
-    quantity: _Number | None = None
-    confidence: _Number | None = None
-    timestamp: str | None = None
-
-
-class _Trade(msgspec.Struct, omit_defaults=True):
-    symbol: str
-    side: str
-    quantity: _Number
-    price: _Number
-    timestamp: str | None = None
-
-
-class _Position(msgspec.Struct, omit_defaults=True):
-    symbol: str
-    quantity: _Number
-    average_price: _Number | None = None
-    market_price: _Number | None = None
-    unrealized_pnl: _Number | None = None
-    unrealized_pnl_pct: _Number | None = None
-
-
-class _Portfolio(msgspec.Struct, omit_defaults=True):
-    positions: dict[str, _Position]
-    total_pnl: _Number | None = None
-    position_count: int | None = None
-
-
 # Not strict: decimals stand in an event as texts, and reach the client as numbers.
-_decode_price = msgspec.json.Decoder(_Price, strict=False).decode
-_decode_portfolio = msgspec.json.Decoder(_Portfolio, strict=False).decode
+_decode_price = msgspec.json.Decoder(messages.Price, strict=False).decode
+_decode_portfolio = msgspec.json.Decoder(messages.Portfolio, strict=False).decode
 
 
 def price(body: bytes) -> bytes:
@@ -287,9 +222,9 @@ def portfolio_update(data: bytes, moment: str) -> bytes:
 
 
 Kind: TypeAlias = Literal["signal", "trade"]
-_DATA: Mapping[Kind, tuple[bytes, type[_Signal | _Trade]]] = {
-    "signal": (b'{"type":"signal",', _Signal),
-    "trade": (b'{"type":"trade_executed",', _Trade),
+_DATA: Mapping[Kind, tuple[bytes, type[messages.SignalData | messages.TradeData]]] = {
+    "signal": (b'{"type":"signal",', messages.SignalData),
+    "trade": (b'{"type":"trade_executed",', messages.TradeData),
 }
 
 
@@ -313,8 +248,8 @@ def update(kind: Kind, choice: Choice) -> Callable[[Entry], bytes]:
 
 
 def pong() -> bytes:
-    return b'{"type":"pong"}'
+    return _encode(messages.Pong())
 
 
 def error(message: str, moment: str) -> bytes:
-    return _encode({"type": "error", "error": message, "timestamp": moment})
+    return _encode(messages.Error(message, moment))

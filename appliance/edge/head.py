@@ -5,6 +5,8 @@ Must not judge more than that: whoever serves the request parses it in full.
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 END = b"\r\n\r\n"
@@ -25,6 +27,10 @@ _METHODS = (
     b"PRI ",
 )
 
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NO_TEXT = re.compile(rb"[\x00\r\n]")
+"""What others may take for the end of a line: a head that has it could be read in two ways."""
+_VERSION = re.compile(rb"HTTP/1\.[0-9]")
 
 _OF_UPGRADES = {
     b"connection",
@@ -44,6 +50,7 @@ class Head:
     method: bytes
     target: str
     headers: tuple[tuple[bytes, bytes], ...]
+    version: bytes = b"HTTP/1.1"
 
     @property
     def path(self) -> str:
@@ -55,6 +62,9 @@ class Head:
 
     def get(self, name: bytes) -> bytes | None:
         return next((value for header, value in self.headers if header == name), None)
+
+    def count(self, name: bytes) -> int:
+        return sum(header == name for header, _ in self.headers)
 
     def tokens(self, name: bytes) -> frozenset[bytes]:
         """Give the comma-separated tokens of all headers of a name, in lower case."""
@@ -94,12 +104,12 @@ def parse(data: bytes) -> Head | None:
     """Parse a whole head, END included; None when it is none."""
     first, *lines = data.removesuffix(END).split(b"\r\n")
     parts = first.split(b" ")
-    if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):  # noqa: PLR2004 - method, target, version
+    if len(parts) != 3 or not _VERSION.fullmatch(parts[2]) or _NO_TEXT.search(first):  # noqa: PLR2004 - method, target, version
         return None
     headers = []
     for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon:
+        name, _, value = line.partition(b":")
+        if not _NAME.fullmatch(name) or b":" not in line or _NO_TEXT.search(value):
             return None
         headers.append((name.lower(), value.strip()))
-    return Head(parts[0], parts[1].decode("latin-1"), tuple(headers))
+    return Head(parts[0], parts[1].decode("latin-1"), tuple(headers), parts[2])

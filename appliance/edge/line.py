@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from appliance.access.gate import Peer
     from appliance.access.principals import Principal
     from appliance.core.errors import RequestError
     from appliance.core.outbox import Outbox
@@ -20,15 +21,20 @@ if TYPE_CHECKING:
     from appliance.edge.head import Head
     from appliance.edge.policy import Policy
     from appliance.edge.surroundings import Ending, Notice, Surroundings
-    from appliance.runtime.subscriber import Subscriber
+    from appliance.runtime.sight import Sight
+    from appliance.runtime.subscriber import Lost, Subscriber
 
 
 @attrs.frozen(kw_only=True)
 class Caller:
     """Who is on the line: where it comes from, and its request."""
 
-    address: str
+    peer: Peer
     head: Head
+
+    @property
+    def address(self) -> str:
+        return self.peer.address
 
 
 class Line(Protocol):
@@ -52,11 +58,13 @@ class Line(Protocol):
     @property
     def subscriber(self) -> Subscriber: ...
 
-    def may_read(self, topic: str) -> bool: ...
+    @property
+    def sight(self) -> Sight:
+        """The hub, as the client sees it."""
 
     def end(self, ending: Ending) -> None: ...
 
-    def authenticate(self, token: str) -> None:
+    def authenticate(self, token: str) -> Principal:
         """Let the client in by a message; a token that is wrong ends the session."""
 
     def tell(self, text: bytes) -> None:
@@ -95,6 +103,12 @@ class Dialogue(Protocol):
 
     def notice(self, notice: Notice) -> None:
         """Tell the client that a channel has gone stale or is fresh, where it reads it and there are words for it."""
+
+    def expiring(self, at: float) -> None:
+        """Tell the client that it can stay until then, where there are words for it."""
+
+    def renewed(self, lost: Sequence[Lost]) -> None:
+        """Go on as somebody who may do something else by now: of what the session has read, it has `lost` this."""
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         """Give the text for an error; none, where the dialect has no such thing."""

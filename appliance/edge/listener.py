@@ -13,10 +13,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import structlog
 import trio
 
 from appliance.core.errors import StartError
+from appliance.edge.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,6 +35,16 @@ _PAUSE = 0.1
 """Seconds between two tries to accept while file descriptors are out."""
 _TURN = 64
 """Connections accepted in one go before others get a turn."""
+
+
+@attrs.frozen
+class Bound:
+    """A listener whose socket is open; `kept` where somebody else has it open, too, and will after us."""
+
+    address: Address
+    sock: socket.socket
+    kept: bool = False
+    pulse: Pulse = attrs.field(factory=Pulse)
 
 
 def bind(address: Address) -> socket.socket:
@@ -100,11 +112,11 @@ def _remove_stale(path: Path, address: Address) -> None:
     raise StartError(f"{address}: another server listens there: stop it, or listen elsewhere with --listen")
 
 
-def unbind(sock: socket.socket, address: Address) -> None:
-    """Close a listening socket; a Unix socket's file goes too."""
+def unbind(sock: socket.socket, address: Address, *, kept: bool = False) -> None:
+    """Close a listening socket; a Unix socket's file goes too, but where somebody else has the socket `kept` open."""
     trio.lowlevel.notify_closing(sock)
     sock.close()
-    if address.kind == "unix" and address.path:
+    if address.kind == "unix" and address.path and not kept:
         with contextlib.suppress(OSError):
             os.unlink(address.path)  # noqa: PTH108 - a path of bytes length, not a folder entry of ours to manage
 
@@ -114,6 +126,7 @@ async def listen(
     serve: Serve,
     *,
     connections: trio.Nursery,
+    pulse: Pulse,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept until cancelled; each connection is served by a task in `connections`."""
@@ -121,6 +134,7 @@ async def listen(
     exhausted = False
     while True:
         await trio.lowlevel.wait_readable(sock)
+        pulse.turn()
         try:
             for _ in range(_TURN):
                 accepted, address = sock.accept()

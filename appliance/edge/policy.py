@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import attrs
 
 from appliance.access import credentials
-from appliance.access.principals import ANONYMOUS
+from appliance.core.entitlements import network
 from appliance.core.errors import ErrorCode, RequestError
+from appliance.core.origins import Prefixes, parse
+from appliance.settings.tree import UNIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from appliance.access.principals import Authenticator, Principal
-    from appliance.settings.tree import Auth, LimitSettings, ListenLimits, ListenSettings
+    from appliance.access.gate import Gate, Peer
+    from appliance.access.principals import Principal
+    from appliance.settings.limits import LimitSettings, ListenLimits
+    from appliance.settings.tree import Auth, ClientCertificates, Forwarded, ListenSettings, ProxyProtocol
 
 
 @attrs.frozen
@@ -24,7 +28,10 @@ class Bounds:
 
     connections: int
     sessions: int
+    connections_per_address: int
     connections_per_minute: int
+    handshakes_per_minute: int
+    requests_per_minute: int
     messages_per_minute: int
     subscriptions: int
     message_bytes: int
@@ -45,8 +52,7 @@ class Policy:
     def __init__(self, listen: Callable[[], ListenSettings], limits: Callable[[], LimitSettings]) -> None:
         self._listen = listen
         self._limits = limits
-        self._settled = (listen(), limits())
-        self._bounds = settle(self._settled[0].limits, self._settled[1])
+        self._settle()
 
     @property
     def url(self) -> str:
@@ -57,31 +63,80 @@ class Policy:
         return self._listen().auth
 
     @property
+    def client_certificates(self) -> ClientCertificates:
+        return self._listen().client_certificates
+
+    @property
     def limits(self) -> LimitSettings:
         return self._limits()
 
     @property
     def bounds(self) -> Bounds:
-        listen, limits = self._listen(), self._limits()
-        if listen is not self._settled[0] or limits is not self._settled[1]:
-            self._settled = listen, limits
-            self._bounds = settle(listen.limits, limits)
+        self._keep_up()
         return self._bounds
 
-    def admit(
-        self, headers: Iterable[tuple[bytes, bytes]], query: str, authenticator: Authenticator
-    ) -> Principal:
-        """Give the principal of a request; RequestError, where one that the listener asks for is not shown or wrong."""
+    @property
+    def proxy_protocol(self) -> ProxyProtocol:
+        return self._listen().proxy_protocol
+
+    @property
+    def forwarded(self) -> Forwarded:
+        return self._listen().forwarded
+
+    def origin(self, address: str) -> str:
+        """Give what of an address is counted: its network."""
+        self._keep_up()
+        return self._prefixes.origin(address)
+
+    def trusts(self, address: str) -> bool:
+        """Whether this is a proxy that is believed who a client is; `unix` is at a Unix socket."""
+        self._keep_up()
+        if address == UNIX:
+            return UNIX in self._listen().proxies
+        found = parse(address) if self._proxies else None
+        return found is not None and any(found in network for network in self._proxies)
+
+    def _keep_up(self) -> None:
+        if self._listen() is not self._settled[0] or self._limits() is not self._settled[1]:
+            self._settle()
+
+    def _settle(self) -> None:
+        listen, limits = self._settled = self._listen(), self._limits()
+        self._bounds = settle(listen.limits, limits)
+        self._prefixes = Prefixes(limits.ipv4_prefix, limits.ipv6_prefix)
+        self._proxies = [network(each) for each in listen.proxies if each != UNIX]
+
+    def admit(self, headers: Iterable[tuple[bytes, bytes]], query: str, gate: Gate, peer: Peer) -> Principal:
+        """Give the principal of a request; RequestError, where one that the listener asks for is not shown or wrong.
+
+        A credential in the request goes before the certificate of its connection.
+        """
         if self.auth == "none":
-            return ANONYMOUS
+            return gate.welcome(peer)
         credential = credentials.find(headers, query)
         if credential is not None:
-            return authenticator.authenticate(credential, time.time())
+            return gate.admit(credential, peer, time.time())
+        principal = gate.recognise(peer)
+        if principal is not None:
+            return principal
         if self.auth == "optional":
-            return ANONYMOUS
+            return gate.welcome(peer)
         raise RequestError(
             ErrorCode.UNAUTHORIZED, "show an API key: `Authorization: Bearer KEY`, or `?token=KEY`"
         )
+
+    def check_subscriptions(self, count: int, principal: Principal | None) -> None:
+        """Raise RequestError for more subscriptions of one session than the listener, or its principal, may have."""
+        most, where = self.bounds.subscriptions, " (limits.subscriptions)"
+        own = None if principal is None else principal.entitlements.subscriptions
+        if own is not None and own < most:
+            most, where = own, " of this principal"
+        if count > most:
+            raise RequestError(
+                ErrorCode.RATE_LIMITED,
+                f"At most {most} channels for one connection{where}",
+                limit="subscriptions",
+            )
 
     def allows_origin(self, origin: bytes | None, host: bytes | None) -> bytes | None:
         """Give the origin whose pages may read an answer: `*` for all, this one, or none."""

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import trio
 
+from appliance.access import credentials
 from appliance.access.principals import Credential, Principal
 from appliance.api import SessionInfo
-from appliance.core.buckets import Bucket
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.instants import timestamp
 from appliance.dialects import framing
 from appliance.dialects.complaint import Complaint
+from appliance.edge.ear import Ear
 from appliance.edge.surroundings import Ending
 from appliance.edge.websocket import Hangup
+from appliance.runtime.status import NOTHING
 from appliance.runtime.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.access.gate import Peer
     from appliance.core.outbox import Outbox
     from appliance.core.subscriptions import Joined, Terms
     from appliance.edge.admission import Refusal
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     from appliance.edge.policy import Policy
     from appliance.edge.surroundings import Notice, Surroundings
     from appliance.edge.websocket import Socket
+    from appliance.runtime.sight import Sight
 
-_log = structlog.get_logger()
+_log = structlog.get_logger("audit")
 
 POLICY_VIOLATION = 1008
 GOING_AWAY = 1001
@@ -38,14 +42,11 @@ INTERNAL_ERROR = 1011
 RESTART = 1012
 TRY_LATER = 1013
 
-_LOOKS = 8
-"""How often, in the time that a session may be idle, it is looked at: it ends that part of the time late at most."""
-_LOOK_AGAIN = 60.0
-"""Seconds after which it is looked at anyway: a reload may have changed how long it may be idle."""
-
 
 class Session:
     """Made when the socket is open; `run` is its life. It is the `Line` of its dialogue."""
+
+    transport: Final = "websocket"
 
     def __init__(
         self,
@@ -62,23 +63,24 @@ class Session:
         self._socket = socket
         self._scope = trio.CancelScope()
         self._ending: Ending | None = None
+        self._silent = False
         self._stream = socket.stream
         self.outbox: Outbox = around.flusher.outbox(self._stream, self._slow, burst=policy.limits.burst)
         self.subscriber = Subscriber(
-            around.hub,
+            lambda: self.sight,
             self.outbox,
             clock=trio.current_time,
             call_at=around.timers.call_at,
             newcomer=self._joined_newcomer,
-            may_read=self.may_read,
+            resumed=around.traffic.resumed,
+            refused=lambda name, error: self.complain(error, label=name),
         )
         self._dialogue = dialogue(self)
         socket.before_too_big(self._too_big)
-        now = trio.current_time()
-        self._messages = Bucket.per_minute(policy.bounds.messages_per_minute, now)
-        self._rate = policy.bounds.messages_per_minute
-        self._started = now
+        self._ear = Ear(socket, policy, lambda: self.outbox.taken)
+        self._started = trio.current_time()
         self._count = 0
+        self._counted = NOTHING
 
     # One of all sessions, and a patient of the heartbeat.
 
@@ -98,11 +100,52 @@ class Session:
     def sent(self) -> int:
         return self._stream.sent
 
+    @property
+    def owed_bytes(self) -> int:
+        # What an open outbox holds is shared, and on its way.
+        return self._stream.waiting + (0 if self.outbox.open else self.outbox.chain.size)
+
+    def cut(self) -> None:
+        self._stream.abort()
+
+    def account(self) -> None:
+        stream, outbox = self._stream, self.outbox
+        counted = stream.received, stream.sent, outbox.conflated, outbox.gaps
+        if counted != self._counted:
+            self.around.traffic.add(counted, beyond=self._counted)
+            self._counted = counted
+
     def ping(self) -> None:
         self._stream.push(self._dialogue.ping)
 
     def notice(self, notice: Notice) -> None:
         self._dialogue.notice(notice)
+
+    # One of those that may not stay for ever.
+
+    @property
+    def peer(self) -> Peer:
+        return self.caller.peer
+
+    def expiring(self, at: float) -> None:
+        self._dialogue.expiring(at)
+
+    def renew(self, principal: Principal) -> None:
+        self.principal = principal
+        self._dialogue.renewed(self.subscriber.reconsider())
+
+    def silence(self) -> None:
+        self._silent = True
+        self._dialogue.leave()
+        self.subscriber.leave()
+
+    def expel(self, error: RequestError) -> None:
+        if self._ending is not None:
+            return
+        resume = self.outbox.positions() if error.code is ErrorCode.SLOW_CLIENT else None
+        self.silence()
+        self.complain(error, resume=resume)
+        self.end(_turned_away(error))
 
     def gone(self) -> None:
         self.end(Ending(GOING_AWAY, "no sign of life"))
@@ -127,9 +170,12 @@ class Session:
             self._ending = self._ending or Ending(hangup.code, hangup.reason)
         finally:
             leave()
+            around.tenures.end(self)
             self._dialogue.leave()
             self.subscriber.leave()
             around.sessions.discard(self)
+            if self.principal is not None:
+                around.admission.leave(self.principal)
             ending = self._ending or Ending(INTERNAL_ERROR, "internal error")
             self._stream.push(self.outbox.collect())
             try:
@@ -139,10 +185,8 @@ class Session:
 
     def _account(self, log: Any, ending: Ending) -> None:  # noqa: ANN401 - any structlog logger
         """Write down what the session was."""
-        traffic = self.around.traffic
-        traffic.closed += 1
-        traffic.received_bytes += self._stream.received
-        traffic.sent_bytes += self._stream.sent
+        self.account()
+        self.around.traffic.closed += 1
         if self.principal is not None:
             self.around.hooks.closed(self._info())
         log.info(
@@ -174,23 +218,36 @@ class Session:
 
     async def refuse(self, refusal: Refusal) -> None:
         """Tell a client that is not let in why, in its own words, and close."""
-        self.complain(RequestError(refusal.code, refusal.message), retry_after=refusal.retry_after)
+        error = RequestError(refusal.code, refusal.message, limit=refusal.limit)
+        self.complain(error, retry_after=refusal.retry_after)
         self._stream.push(self.outbox.collect())
-        ending = Ending(TRY_LATER, refusal.code, refusal.retry_after)
+        code = RESTART if refusal.code is ErrorCode.SERVER_RESTART else TRY_LATER
+        ending = Ending(code, refusal.code, refusal.retry_after)
         await self._socket.close(ending.code, ending.text, within=self.policy.limits.goodbye)
 
     # The line of the dialogue.
 
-    def may_read(self, topic: str) -> bool:
-        return self.principal is not None and self.principal.may_read(topic)
+    @property
+    def sight(self) -> Sight:
+        return self.around.sight(self.principal)
 
-    def authenticate(self, token: str) -> None:
+    def authenticate(self, token: str) -> Principal:
         try:
             credential = Credential(token, "message")
-            self.principal = self.around.authenticator().authenticate(credential, time.time())
+            principal = self.around.gate().admit(credential, self.peer, time.time())
+            if not self._is_of_another(principal):
+                return self._seat(principal)
         except RequestError as error:
-            self._ending = Ending(POLICY_VIOLATION, error.code)
+            self._ending = _turned_away(error)
             raise
+        assert self.principal is not None  # noqa: S101 - it is another's
+        problem = f"This session is that of {self.principal.name!r}: for another, open another one"
+        raise RequestError(ErrorCode.UNAUTHORIZED, problem)
+
+    def _is_of_another(self, principal: Principal) -> bool:
+        """Whether it is somebody else already; who is anonymous may still say who it is."""
+        before = self.principal
+        return before is not None and before.kind != "anonymous" and _who(before) != _who(principal)
 
     def tell(self, text: bytes) -> None:
         self.outbox.put(framing.text(text))
@@ -203,9 +260,12 @@ class Session:
         retry_after: float | None = None,
         resume: dict[str, tuple[str, int]] | None = None,
     ) -> None:
-        self.around.traffic.errors[error.code] += 1
+        self.around.traffic.refused(error.code, error.limit)
         complaint = Complaint(
-            timestamp=timestamp(time.time()), label=label, retry_after=retry_after, resume=resume or {}
+            timestamp=timestamp(time.time()),
+            label=label,
+            retry_after=error.retry_after if retry_after is None else retry_after,
+            resume=resume or {},
         )
         if text := self._dialogue.complaint(error, complaint):
             self.tell(text)
@@ -217,7 +277,9 @@ class Session:
         elif self._ending is None:
             await self._wait_for_credential()
         if self.principal is not None:
-            log.info("session opened", dialect=self.dialect, **self.details, principal=self.principal.name)
+            head = self.caller.head
+            way = credentials.way(self.principal, head.headers, head.query)
+            log.info("session opened", dialect=self.dialect, way=way, **self.details, **self.principal.told)
             self.around.hooks.opened(self._info())
         while self._ending is None:
             await self._serve_next()
@@ -226,11 +288,29 @@ class Session:
         """Take the credential that the request shows; one that is wrong ends the session, none may come later."""
         head = self.caller.head
         try:
-            self.principal = self.policy.admit(head.headers, head.query, self.around.authenticator())
+            self._seat(self.policy.admit(head.headers, head.query, self.around.gate(), self.caller.peer))
         except RequestError as error:
             if error.code is not ErrorCode.UNAUTHORIZED or not self._dialogue.takes_credentials:
                 self.complain(error)
-                self._ending = Ending(POLICY_VIOLATION, error.code)
+                self._ending = _turned_away(error)
+
+    def _seat(self, principal: Principal) -> Principal:
+        """Go on as this principal's session, or raise RequestError where it has too many."""
+        before, admission = self.principal, self.around.admission
+        if before is None or _who(before) != _who(principal):
+            refused = admission.enter(principal)
+            if refused is not None:
+                raise RequestError(
+                    refused.code, refused.message, retry_after=refused.retry_after, limit=refused.limit
+                )
+            if before is not None:
+                admission.leave(before)
+        if before is None:
+            self.principal = principal
+        else:
+            self.renew(principal)
+        self.around.tenures.begin(self)
+        return principal
 
     async def _wait_for_credential(self) -> None:
         timeout = self.around.settings().auth.timeout
@@ -239,25 +319,35 @@ class Session:
                 await self._serve_next()
             return
         self.complain(
-            RequestError(ErrorCode.UNAUTHORIZED, f"No credential within {timeout:g} s (auth.timeout)")
+            RequestError(
+                ErrorCode.UNAUTHORIZED,
+                f"No credential within {timeout:g} s (auth.timeout)",
+                limit="auth.timeout",
+            )
         )
         self._ending = Ending(POLICY_VIOLATION, ErrorCode.UNAUTHORIZED)
 
     async def _serve_next(self) -> None:
-        message = await self._receive()
+        message = await self._ear.hear()
         if message is None:
+            self._is_idle()
             return
         self._count += 1
         self.around.traffic.received_messages += 1
-        wait = self._pace()
+        if self._silent:
+            return
+        wait = self._ear.count()
         if wait:
-            most = self._rate
+            most = self._ear.rate
             error = RequestError(
-                ErrorCode.RATE_LIMITED, f"At most {most} messages a minute (limits.messages_per_minute)"
+                ErrorCode.RATE_LIMITED,
+                f"At most {most} messages a minute (limits.messages_per_minute)",
+                limit="messages_per_minute",
             )
             self.complain(error, retry_after=wait)
             await self._socket.pause(wait)
         else:
+            await self.around.turnstile.enter()
             try:
                 await self._dialogue.hear(message)
             except RequestError as error:
@@ -266,41 +356,23 @@ class Session:
         if not self.outbox.open:
             await self._stream.drained()
 
-    async def _receive(self) -> str | bytes | None:
-        """Give the next message; None when the session has ended because there is none either way."""
-        quiet_since, taken = trio.current_time(), self.outbox.taken
-        while True:
-            idle = self.policy.limits.idle
-            with trio.move_on_after(_LOOK_AGAIN if idle is None else min(idle / _LOOKS, _LOOK_AGAIN)):
-                return await self._socket.receive()
-            idle = self.policy.limits.idle
-            if idle is None:
-                continue
-            if taken != self.outbox.taken:
-                quiet_since, taken = trio.current_time(), self.outbox.taken
-            elif trio.current_time() - quiet_since >= idle:
-                self.complain(
-                    RequestError(
-                        ErrorCode.IDLE_TIMEOUT, f"No message either way for {idle:g} s (limits.idle)"
-                    )
-                )
-                self._ending = Ending(GOING_AWAY, ErrorCode.IDLE_TIMEOUT)
-                return None
-
-    def _pace(self) -> float:
-        """Count a message against the session's rate: 0, or how long it is too early."""
-        now = trio.current_time()
-        most = self.policy.bounds.messages_per_minute
-        if most != self._rate:
-            self._rate, self._messages = most, Bucket.per_minute(most, now)
-        return self._messages.take(now)
+    def _is_idle(self) -> None:
+        idle = self.policy.limits.idle
+        self.complain(
+            RequestError(
+                ErrorCode.IDLE_TIMEOUT, f"No message either way for {idle:g} s (limits.idle)", limit="idle"
+            )
+        )
+        self._ending = Ending(GOING_AWAY, ErrorCode.IDLE_TIMEOUT)
 
     def _too_big(self) -> None:
         """From the socket, before it closes: the client is told which limit it has passed."""
         most = self.policy.bounds.message_bytes
         self.complain(
             RequestError(
-                ErrorCode.INVALID_MESSAGE, f"A message is at most {most} bytes (limits.message_bytes)"
+                ErrorCode.INVALID_MESSAGE,
+                f"A message is at most {most} bytes (limits.message_bytes)",
+                limit="message_bytes",
             )
         )
         self._stream.push(self.outbox.collect())
@@ -310,10 +382,14 @@ class Session:
 
     def _slow(self, reason: str) -> None:
         """From the flusher: this client cannot be served any longer. It is told where it can resume."""
-        if self._ending is not None:
-            return
-        resume = self.outbox.positions()
-        self._dialogue.leave()
-        self.subscriber.leave()
-        self.complain(RequestError(ErrorCode.SLOW_CLIENT, reason), resume=resume)
-        self.end(Ending(POLICY_VIOLATION, ErrorCode.SLOW_CLIENT))
+        self.expel(RequestError(ErrorCode.SLOW_CLIENT, reason))
+
+
+def _who(principal: Principal) -> tuple[str, str]:
+    return principal.kind, principal.name
+
+
+def _turned_away(error: RequestError) -> Ending:
+    if error.retry_after is None:
+        return Ending(POLICY_VIOLATION, error.code)
+    return Ending(TRY_LATER, error.code, error.retry_after)

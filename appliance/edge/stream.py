@@ -15,16 +15,24 @@ import socket
 import ssl
 import struct
 from collections import deque
+from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import trio
+
+from appliance.runtime.turns import SLICE, Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
 _CHUNK = 65_536
-_PEEKED = 16
+"""Bytes that are read at once at most."""
+_FIRST_CHUNK = 1_024
+"""The same while it is not known how much the reader has to do with them."""
+_SMALLEST_CHUNK = 512
+"""What it comes down to for who has much to do with each of them."""
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
 
 
@@ -36,9 +44,13 @@ class Stream(trio.abc.Stream):
         "_broken",
         "_closed",
         "_draining",
+        "_given",
         "_held",
+        "_keen",
+        "_most",
         "_muted",
         "_sock",
+        "_turnstile",
         "_unread",
         "_waiting",
         "_write",
@@ -46,14 +58,19 @@ class Stream(trio.abc.Stream):
         "sent",
     )
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, turnstile: Turnstile | None = None) -> None:
+        """`turnstile` is where those wait for their turn who have something to read: a crowd at once, perhaps."""
         sock.setblocking(False)  # noqa: FBT003 - the signature of the socket
+        self._turnstile = Turnstile() if turnstile is None else turnstile
         self._sock = sock
         self._write = _writer(sock)
         self._held = False
         self._muted = False
         self._waiting: deque[bytes] = deque()
         self._unread = b""
+        self._keen = False
+        self._most = _FIRST_CHUNK
+        self._given = -inf
         self._draining = trio.Lock()
         self._broken = False
         self._closed = False
@@ -73,6 +90,18 @@ class Stream(trio.abc.Stream):
         return self._sock.selected_alpn_protocol() if isinstance(self._sock, ssl.SSLSocket) else None
 
     @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate that the peer has shown to the handshake, which has verified it; as DER."""
+        if not isinstance(self._sock, ssl.SSLSocket) or self._sock.context.verify_mode is ssl.CERT_NONE:
+            return None
+        return self._sock.getpeercert(binary_form=True)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the peer is gone, as far as is known, or the stream is closed."""
+        return self._broken
+
+    @property
     def waiting(self) -> int:
         """Bytes that the socket has not taken yet."""
         return sum(map(len, self._waiting))
@@ -83,12 +112,12 @@ class Stream(trio.abc.Stream):
         if option is not None and self._sock.family in {socket.AF_INET, socket.AF_INET6}:
             self._sock.setsockopt(socket.IPPROTO_TCP, option, size)
 
-    async def peek(self) -> bytes:
+    async def peek(self, most: int) -> bytes:
         """Give the first bytes that the peer sends, leaving them in place; none when it has left."""
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
+            await self._readable()
             try:
-                return self._sock.recv(_PEEKED, socket.MSG_PEEK)
+                return self._sock.recv(most, socket.MSG_PEEK)
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -105,7 +134,7 @@ class Stream(trio.abc.Stream):
             raise trio.BrokenResourceError(str(error)) from error
         self._closed = True
         self._break()
-        return Stream(sock)
+        return Stream(sock, self._turnstile)
 
     async def handshake(self) -> None:
         """Agree on keys with the peer; nothing to do on a plain stream."""
@@ -116,7 +145,7 @@ class Stream(trio.abc.Stream):
             try:
                 self._sock.do_handshake()
             except ssl.SSLWantReadError:
-                await trio.lowlevel.wait_readable(self._sock)
+                await self._readable()
             except ssl.SSLWantWriteError:
                 await trio.lowlevel.wait_writable(self._sock)
             except OSError as error:
@@ -150,7 +179,8 @@ class Stream(trio.abc.Stream):
         # TLS must be offered again what it refused, to the byte: chunks are never cut but where a send ended.
         self._waiting.append(data[count:] if count else data)
         self._held = True
-        return False
+        # TLS takes a record at a time: that some of it is left does not say that the socket is full.
+        return count > 0 and self._write_waiting()
 
     def mute(self) -> None:
         """Take no more pushes: from now on only `send_all` writes, behind all that was pushed."""
@@ -188,19 +218,22 @@ class Stream(trio.abc.Stream):
         self._unread = data + self._unread
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        most = max_bytes or _CHUNK
         if self._unread:
             await trio.lowlevel.checkpoint()
+            most = max_bytes or _CHUNK
             data, self._unread = self._unread[:most], self._unread[most:]
             return data
         await trio.lowlevel.checkpoint_if_cancelled()
+        most = self._measured(max_bytes or _CHUNK)
+        waited = False
         while True:
             if self._closed:
                 raise trio.ClosedResourceError
             try:
                 data = self._sock.recv(most)
             except (BlockingIOError, ssl.SSLWantReadError):
-                await trio.lowlevel.wait_readable(self._sock)
+                await self._readable()
+                waited = True
             except ssl.SSLWantWriteError:
                 async with self._draining:
                     await trio.lowlevel.wait_writable(self._sock)
@@ -212,9 +245,36 @@ class Stream(trio.abc.Stream):
                 raise trio.BrokenResourceError(str(error)) from error
             else:
                 break
-        await trio.lowlevel.cancel_shielded_checkpoint()  # what was read must not be lost
         self.received += len(data)
+        await self._pace(waited=waited)
         return data
+
+    async def _pace(self, *, waited: bool) -> None:
+        """Let others run before what was read is given, which must not be lost."""
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            if self._keen:  # it did not have to wait before, either
+                with trio.CancelScope(shield=True):
+                    await self._turnstile.enter()
+        self._keen = not waited
+        self._given = perf_counter()
+
+    def _measured(self, most: int) -> int:
+        """Give how much to read at once: no more than the reader has shown to be done with in a slice. A few bytes can
+        ask for much.
+        """
+        took = perf_counter() - self._given
+        if took > SLICE and self._keen:
+            self._most = max(_SMALLEST_CHUNK, self._most // 4)
+        elif not self._keen:
+            self._most = min(self._most, _FIRST_CHUNK)
+        elif took < SLICE / 4:
+            self._most = min(_CHUNK, self._most * 2)
+        return min(most, self._most)
+
+    async def _readable(self) -> None:
+        await trio.lowlevel.wait_readable(self._sock)
+        await self._turnstile.enter()
 
     async def finish(self, *, within: float) -> None:
         """Close gracefully: see that the peer can read the last words, which a hard close would throw away.

@@ -14,29 +14,44 @@ from cryptography import x509
 
 from appliance.core.errors import StartError
 from appliance.edge.certificates import fingerprint
+from appliance.edge.hello import offers_alpn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from appliance.settings.tree import ClientCertificates
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption only. Those of 1.3 are all of this kind."""
 
 ALPN: Final = ("h2", "http/1.1")
 
+ASKING: Final[Mapping[ClientCertificates, ssl.VerifyMode]] = {
+    "optional": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
+
 _MISMATCHES: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """What OpenSSL says of a key that belongs to another certificate, of the same kind or of another."""
 
+TICKETS: Final = 2
+"""Of TLS 1.3, for each connection: a client uses each once."""
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Build a context that serves this pair, or raise StartError that names the file at fault."""
+
+def server_context(certificate: Path, key: Path, *, tickets: int = 0) -> ssl.SSLContext:
+    """Build a context that serves this pair, or raise StartError that names the file at fault.
+
+    With TLS 1.2, sessions are resumed always. `tickets` are those of TLS 1.3.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.set_alpn_protocols(ALPN)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.options &= ~ssl.OP_NO_TICKET
-    # A client that writes while a ticket of TLS 1.3 arrives may wait for ever: Python's do, one time in a hundred.
-    context.num_tickets = 0
+    # A phone has no instructions for AES, and names ChaCha20 first then: what the client likes best is taken.
+    context.options &= ~(ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE)
+    context.num_tickets = tickets
     pem = _read(certificate)
     _read(key)  # OpenSSL's own errors would not say which of the two files it is
 
@@ -51,13 +66,12 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, names: str = "tls.certificate and tls.key") -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise StartError(
-            f"{path} cannot be read ({error.strerror}): correct tls.certificate and tls.key, "
-            f"or let user {os.geteuid()} read it"
+            f"{path} cannot be read ({error.strerror}): correct {names}, or let user {os.geteuid()} read it"
         ) from error
 
 
@@ -95,21 +109,45 @@ class Refused:
 
 
 @attrs.frozen
-class Served:
-    """A context and what it serves."""
+class Choice:
+    """The contexts for those who are asked for the same: how a client begins says which it gets.
 
-    context: ssl.SSLContext
+    One that writes in one thread and reads in another may wait for ever when a ticket of TLS 1.3 arrives meanwhile:
+    libraries of Python do, some times in a thousand. They do not name their protocols, which browsers do.
+    """
+
+    plain: ssl.SSLContext
+    resuming: ssl.SSLContext
+
+
+@attrs.frozen
+class Served:
+    """What is served, and the contexts for it: those that ask clients for no certificate, and those that do."""
+
+    choices: Mapping[ClientCertificates, Choice]
     fingerprint: str
     not_after: float
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        return self.context_for("off")
+
+    def context_for(self, asked: ClientCertificates, hello: bytes = b"") -> ssl.SSLContext:
+        """Give that of a listener for a client that begins so; one that asks is there where there are authorities for
+        client certificates.
+        """
+        choice = self.choices[asked]
+        return choice.resuming if offers_alpn(hello) else choice.plain
 
 
 class Contexts:
     """The current context of a pair of files. `refresh` looks at them; who calls it says when."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._paths = (certificate, key)
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None = None) -> None:
+        """`client_ca` are the authorities that may vouch for the certificates of clients."""
+        self._paths = (certificate, key) if client_ca is None else (certificate, key, client_ca)
         self._seen = _signatures(self._paths)
-        self._current = _load(certificate, key)
+        self._current = _load(*self._paths)
 
     @property
     def current(self) -> Served:
@@ -128,8 +166,13 @@ class Contexts:
         return Swapped(self._current.fingerprint, self._current.not_after)
 
 
-def _load(certificate: Path, key: Path) -> Served:
-    context = server_context(certificate, key)
+def _load(certificate: Path, key: Path, client_ca: Path | None = None) -> Served:
+    choices: dict[ClientCertificates, Choice] = {"off": _choice(certificate, key)}
+    if client_ca is not None:
+        for asked, mode in ASKING.items():
+            choices[asked] = _choice(certificate, key)
+            for each in (choices[asked].plain, choices[asked].resuming):
+                _ask(each, client_ca, mode)
     pem = _read(certificate)
     try:
         not_after = x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
@@ -137,7 +180,22 @@ def _load(certificate: Path, key: Path) -> Served:
         raise StartError(
             f"{certificate} changed while it was read: replace it by renaming a whole file"
         ) from error
-    return Served(context, fingerprint(pem), not_after)
+    return Served(choices, fingerprint(pem), not_after)
+
+
+def _choice(certificate: Path, key: Path) -> Choice:
+    return Choice(
+        plain=server_context(certificate, key), resuming=server_context(certificate, key, tickets=TICKETS)
+    )
+
+
+def _ask(context: ssl.SSLContext, authorities: Path, mode: ssl.VerifyMode) -> None:
+    _read(authorities, "tls.client_ca")
+    try:
+        context.load_verify_locations(cafile=authorities)
+    except (OSError, ValueError) as error:
+        raise StartError(f"{authorities} holds no certificates in PEM form: correct tls.client_ca") from error
+    context.verify_mode = mode
 
 
 def _signatures(paths: tuple[Path, ...]) -> tuple[tuple[int, ...] | None, ...]:

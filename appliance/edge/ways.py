@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from appliance.edge.line import Dialogue, Line
     from appliance.settings.tree import Spoken
 
-_TEMPLATES = ("/ws/predictions/{symbol}", "/ws/market-data/{symbol}", "/ws/alerts")
+_TEMPLATES: Mapping[str, ara.Kind] = {
+    "/ws/predictions/{symbol}": ara.Kind.PREDICTIONS,
+    "/ws/market-data/{symbol}": ara.Kind.MARKET_DATA,
+    "/ws/alerts": ara.Kind.ALERTS,
+}
 _DIALOGUES: Mapping[str, Callable[[Line], Dialogue]] = {
     "shared": Shared,
     "cryptointel": Cryptointel,
@@ -41,6 +45,12 @@ class Ways:
             path: Way(_DIALOGUES[dialect]) for path, dialect in spoken.items() if dialect is not None
         }
         self._ways.setdefault(PATH, Way(DataWs, unauthorized=data_ws.UNAUTHORIZED))
+        self.spoken: Mapping[str, str] = {
+            PATH: DataWs.name,
+            **{path: dialect for path, dialect in spoken.items() if dialect is not None},
+            **{path: kind.value for path, kind in _TEMPLATES.items() if path not in spoken},
+        }
+        """What is spoken on each path: a dialect, `shared` by two, or what a path of ara gives."""
 
     def __str__(self) -> str:
         return ", ".join((*sorted(self._ways), *_TEMPLATES))

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from appliance.loading.installed import Installed
     from appliance.settings.load import Loaded
 
+BEGUN = b"\n"
+"""Stands before the answer: from now on it is the plugin that takes its time."""
 _MORE_PROCESSES = 256
 """Processes and threads that a plugin may start while it is imported."""
 
@@ -57,6 +59,7 @@ def main() -> None:
     answers = os.dup(1)
     with os.fdopen(0, "rb") as told:
         task: Task = pickle.load(told)  # noqa: S301 - from the appliance itself
+    os.write(answers, BEGUN)
     os.open(os.devnull, os.O_RDONLY)  # takes the place of standard input
     os.dup2(2, 1)
     faulthandler.enable(answers)

@@ -1,7 +1,8 @@
 """A bundle as modules: imported under names of its own, seen by nobody else, and forgotten as a whole.
 
 Must not know what a plugin is for. Nothing is read from the disk, and no bytecode is kept: that of a file which
-changes twice within a second, and not in length, would be taken for the new one's.
+changes twice within a second, and not in length, would be taken for the new one's. But what came with the appliance
+does not change, and its bytecode is used where there is some.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import traceback
 import types
 import zipfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -27,7 +29,6 @@ from appliance.core.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from appliance.loading.bundle import Bundle, Text
 
@@ -40,9 +41,9 @@ def is_plugin(module: str) -> bool:
     return module.startswith(f"{ALL}.")
 
 
-def load(bundle: Bundle) -> Imported:
+def load(bundle: Bundle, *, changes: bool = True) -> Imported:
     """Import a plugin; a PluginError names the file, the line and what went wrong."""
-    importer = _Importer(bundle)
+    importer = _Importer(bundle, changes=changes)
     # Who resolves an annotation, or reads a pickle, looks its module up by name.
     for name in (ALL, importer.root):
         sys.modules.setdefault(name, _empty_package(name))
@@ -83,9 +84,10 @@ class Imported:
 class _Importer(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):  # type: ignore[misc] # their stubs differ
     """Finds and loads the modules of one bundle below `root`."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, changes: bool) -> None:
         self.root = _free_name(bundle.file)
         self._bundle = bundle
+        self._changes = changes
         self._texts = {f"{self.root}.{name}": text for name, text in bundle.modules.items()}
         self._sources = {text.path: text.source for text in bundle.modules.values()}
         self._spaces = {space for name in self._texts for space in _above(name)} - self._texts.keys()
@@ -112,6 +114,13 @@ class _Importer(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):  # ty
 
     def get_filename(self, fullname: str) -> str:
         return self._texts[fullname].path
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Say how old a source is; as long as it is not told, no bytecode is looked for."""
+        if self._changes:
+            raise OSError
+        found = os.stat(path)  # noqa: PTH116 - it is text
+        return {"mtime": found.st_mtime, "size": found.st_size}
 
     def get_data(self, path: str) -> bytes:
         source = self._sources.get(path)
@@ -162,9 +171,9 @@ class _Resources(importlib.resources.abc.TraversableResources):
 
 
 def _data(bundle: Bundle, path: str) -> bytes:
-    inner = os.path.relpath(path, bundle.file)
     if bundle.archive is None:
-        return (bundle.file / inner).read_bytes()
+        return Path(path).read_bytes()
+    inner = os.path.relpath(path, bundle.file)
     try:
         with zipfile.ZipFile(io.BytesIO(bundle.archive)) as archive:
             return archive.read(inner)

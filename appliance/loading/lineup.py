@@ -11,14 +11,17 @@ import attrs
 
 from appliance.core.errors import Mistake, PluginError
 from appliance.loading.catalogue import Catalogue
-from appliance.loading.configured import Arrangement, arrange, refuse
+from appliance.loading.complaints import refuse
+from appliance.loading.configured import Arrangement, arrange
 from appliance.loading.importer import blamed
 from appliance.settings import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from appliance.loading.configured import Complaint, Configured
+    from appliance.api import Source
+    from appliance.loading.complaints import Complaint
+    from appliance.loading.configured import Configured
     from appliance.loading.plugin import Plugin
     from appliance.settings.load import Loaded
 
@@ -69,13 +72,15 @@ class Lineup:
         else:
             plugins = tuple(new if each is instead_of else each for each in self.plugins)
         after = self._with(plugins)
-        own = set(_paths(new, self.loaded))
+        registered = {channel.name for each in plugins for channel in each.channels}
+        fed = (name for name in _fed(new.sources, self.loaded) if name in registered)
+        own = {*_paths(new, self.loaded), *map(_path, fed)}
         if wrong := [str(complaint) for complaint in after.arrangement.complaints if complaint.about in own]:
             raise blamed(new.file, wrong)
         theirs = () if instead_of is None else instead_of.channels
         for name, place in self.arrangement.places.items():
             if name not in after.arrangement.places and not any(place.registered is each for each in theirs):
-                why = "; ".join(after.wrong(paths.joined("channels", name)))
+                why = "; ".join(after.wrong(_path(name)))
                 raise PluginError(f"{new.file}: channel `{name}` could not go on with it: {why}")
         return after
 
@@ -100,12 +105,18 @@ class Lineup:
 
     def complaints_of(self, plugin: Plugin) -> tuple[str, ...]:
         """Give what keeps some of a plugin's channels from being there."""
-        return self.wrong(*_paths(plugin, self.loaded))
+        makers = [source for source in plugin.sources if source.channel is not None]
+        registered = {channel.name for each in self.plugins for channel in each.channels}
+        made = (name for name in _fed(makers, self.loaded) if name not in registered)
+        return self.wrong(*_paths(plugin, self.loaded), *map(_path, made))
 
     def channels_of(self, plugin: Plugin) -> tuple[str, ...]:
-        """Name the channels that are there thanks to a plugin's own, those under other names too."""
+        """Name the channels that are there thanks to a plugin's own, those under other names too, and those that its
+        sources make.
+        """
+        own = (*plugin.channels, *(source.channel for source in plugin.sources if source.channel is not None))
         places = self.arrangement.places.items()
-        return tuple(name for name, place in places if any(place.registered is c for c in plugin.channels))
+        return tuple(name for name, place in places if any(place.registered is each for each in own))
 
     def step_from(self, before: Lineup) -> Step:
         old, new = before.arrangement.places, self.arrangement.places
@@ -122,14 +133,25 @@ def _paths(plugin: Plugin, loaded: Loaded) -> Iterator[str]:
     """Give the paths of all channels and sources that are made of what a plugin registers."""
     names = {channel.name for channel in plugin.channels}
     kinds = {source.kind for source in plugin.sources}
-    yield from (paths.joined("channels", name) for name in names)
-    yield from (
-        paths.joined("channels", name) for name, own in loaded.draft.channels.items() if own.plugin in names
-    )
+    yield from map(_path, names)
+    yield from (_path(name) for name, own in loaded.draft.channels.items() if own.plugin in names)
     yield from (paths.joined("sources", kind) for kind in kinds)
     yield from (
         paths.joined("sources", name) for name, own in loaded.draft.sources.items() if own.kind in kinds
     )
+
+
+def _fed(sources: Iterable[Source], loaded: Loaded) -> Iterator[str]:
+    """Name the channels that the configuration gives one of these sources, by whatever name it goes."""
+    kinds, told = {source.kind for source in sources}, loaded.draft.sources
+    for name, own in loaded.draft.channels.items():
+        kind = told[own.source].kind if own.source in told else None
+        if (kind or own.source) in kinds:
+            yield name
+
+
+def _path(channel: str) -> str:
+    return paths.joined("channels", channel)
 
 
 def _problem(complaint: Complaint) -> tuple[str, str]:

@@ -20,9 +20,13 @@ from appliance.core import topics
 from appliance.core.errors import PluginError
 from appliance.loading import importer
 from appliance.loading.importer import fault
+from appliance.settings import schema
+from appliance.settings.tree import ChannelSettings, SourceSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from attrs import AttrsInstance
 
     from appliance.loading.bundle import Bundle
     from appliance.loading.importer import Imported
@@ -55,7 +59,7 @@ class Plugin:
 
 def load(bundle: Bundle, *, origin: Origin = "folder") -> Plugin:
     """Import a plugin and check it; what is wrong is a PluginError, and nothing of it is left then."""
-    imported = importer.load(bundle)
+    imported = importer.load(bundle, changes=origin != "built-in")
     with contextlib.ExitStack() as undo:
         undo.callback(imported.forget)
         plugin = examined(imported.module, bundle.file, name=bundle.name, origin=origin)
@@ -77,7 +81,7 @@ def examined(implementation: object, file: Path, *, name: str, origin: Origin) -
     for channel in plugin.channels:
         _check(channel, file)
     for source in plugin.sources:
-        _check_settings(source.Settings, f"source {source.kind!r}", file)
+        _check_source(source, file)
     return plugin
 
 
@@ -129,7 +133,18 @@ def _check(channel: Channel, file: Path) -> None:
                 f"{file}: channel {name!r} cannot have the topic {key!r}: "
                 "1 to 200 visible characters, with a `*` at the end alone"
             )
-    _check_settings(channel.Settings, f"channel {name!r}", file)
+    _check_settings(channel.Settings, f"Settings of channel {name!r}", file, ChannelSettings)
+
+
+def _check_source(source: Source, file: Path) -> None:
+    owner = f"source {source.kind!r}"
+    _check_settings(source.Settings, f"Settings of {owner}", file, SourceSettings)
+    if source.ChannelSettings is not None:
+        _check_settings(source.ChannelSettings, f"ChannelSettings of {owner}", file, ChannelSettings)
+    if isinstance(source.channel, Channel):
+        _check(source.channel, file)
+    elif source.channel is not None:
+        raise PluginError(f"{file}: `channel` of {owner} is {reprlib.repr(source.channel)}; it is a Channel")
 
 
 def unfit(name: str) -> str:
@@ -141,6 +156,13 @@ def unfit(name: str) -> str:
     return ""
 
 
-def _check_settings(cls: type, owner: str, file: Path) -> None:
+def _check_settings(cls: type, owner: str, file: Path, table: type[AttrsInstance]) -> None:
+    """Check a class of settings, whose table has keys that are not its own."""
     if not attrs.has(cls):
-        raise PluginError(f"{file}: Settings of {owner} is no attrs class: decorate it with attrs.frozen")
+        raise PluginError(f"{file}: {owner} is no attrs class: decorate it with attrs.frozen")
+    general = schema.attributes(table)
+    for attribute in attrs.fields(cls):
+        if attribute.init and attribute.alias in general:
+            raise PluginError(
+                f"{file}: {owner} has `{attribute.alias}`, which means something else in every such table: rename it"
+            )

@@ -40,15 +40,18 @@ _ANSWER = 1 << 20
 _OUTPUT = 4_096
 """Bytes of what a plugin prints that are kept: the last ones."""
 _TOLD = 500
+_START = 30.0
+"""Seconds that the process may take until it begins: the machine may be busy, and that is no plugin's fault."""
 _GRACE = 1.0
-"""Seconds that the process may take longer than it gives the plugin: to start, and to tell where it stands."""
+"""Seconds that the process may then take longer than it gives the plugin: to tell where it stands."""
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in ', re.MULTILINE)
 
 
 async def probe(plugin: Bundle | Installed, loaded: Loaded) -> Finding:
     """Give the names that a plugin registers; a PluginError says what is wrong with it.
 
-    Its settings are filled from what is loaded. However it behaves, this ends about when `plugins.check_within` does.
+    Its settings are filled from what is loaded. However it behaves, once it has begun this ends about when
+    `plugins.check_within` does.
     """
     settings = loaded.draft.plugins
     task = Task(plugin, _share(loaded), settings.check_within, settings.check_memory)
@@ -105,12 +108,15 @@ async def _run(task: bytes, seconds: float) -> _Ended:
     assert process.stdout is not None  # noqa: S101 - as above
     assert process.stderr is not None  # noqa: S101 - as above
     answer, output = bytearray(), bytearray()
+    begun = trio.Event()
     try:
         async with trio.open_nursery() as pipes:  # ends with the process, or a moment after
             pipes.start_soon(_send, process.stdin, task)
-            pipes.start_soon(partial(_collect, process.stdout, answer, first=_ANSWER))
+            pipes.start_soon(partial(_collect, process.stdout, answer, first=_ANSWER, heard=begun))
             pipes.start_soon(partial(_collect, process.stderr, output, last=_OUTPUT))
-            with trio.move_on_after(seconds):
+            with trio.move_on_after(_START):
+                await begun.wait()
+            with trio.move_on_after(seconds if begun.is_set() else 0):
                 await process.wait()
             status = process.returncode
             _kill(process.pid)
@@ -138,11 +144,21 @@ async def _send(pipe: trio.abc.SendStream, content: bytes) -> None:
 
 
 async def _collect(
-    pipe: trio.abc.ReceiveStream, kept: bytearray, *, first: int | None = None, last: int | None = None
+    pipe: trio.abc.ReceiveStream,
+    kept: bytearray,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    heard: trio.Event | None = None,
 ) -> None:
-    """Read all, and keep no more than the first or last bytes."""
+    """Read all, and keep no more than the first or last bytes. Something is heard, be it that there is nothing."""
     with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        while part := await pipe.receive_some():
+        while True:
+            part = await pipe.receive_some()
+            if heard is not None:
+                heard.set()
+            if not part:
+                return
             kept += part
             if first is not None:
                 del kept[first:]
@@ -162,7 +178,12 @@ def _found(ended: _Ended, task: Task) -> Finding:
 
 def _why(ended: _Ended, task: Task) -> str:
     """Tell why there was no answer, from the traceback that there may be instead, and from how the process ended."""
-    told = ended.answer.decode(errors="replace")
+    if ended.status is None and not ended.answer:
+        return (
+            f"{task.plugin.file}: cannot be checked: the process for it has not begun within {_START:g} s; "
+            "see what keeps the machine busy, then save the file again"
+        )
+    told = ended.answer.decode(errors="replace").lstrip()
     printed = ended.output.strip()[-_TOLD:]
     place = _place(told, task.plugin)
     if ended.status is None or told.startswith("Timeout") or ended.status == -signal.SIGXCPU:

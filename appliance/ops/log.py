@@ -1,4 +1,4 @@
-"""The log: structlog and the standard library's loggers as one stream of lines, for people or as JSON.
+"""The log: structlog and the standard library's loggers as one stream of lines: for people, as JSON, for the journal.
 
 Must not know who logs what. A line that cannot be rendered or written never stops the one who logs.
 """
@@ -6,11 +6,12 @@ Must not know who logs what. A line that cannot be rendered or written never sto
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from appliance.ops.journald import Journal, Prefixed, is_journal
 from appliance.ops.outlet import Outlet
 from appliance.ops.redaction import redact
 
@@ -18,21 +19,32 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 Level = Literal["debug", "info", "warning", "error"]
-Format = Literal["auto", "console", "json"]
+Format = Literal["auto", "console", "json", "journald"]
 
+AUDIT: Final = "audit"
+"""Name of the loggers whose lines are those of the audit log."""
+_OWN: Final = "appliance"
+_json: Final = structlog.processors.JSONRenderer()
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _CONTROLS_IN_TRACEBACKS: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\t\n"}
 
 
-def configure(*, level: Level, format: Format, stream: TextIO) -> None:  # noqa: A002 - the word of the settings
+class Writer(Protocol):
+    """Where lines go. What it cannot take it drops, and says so by False."""
+
+    def write(self, line: str) -> bool: ...
+
+
+def configure(*, level: Level, format: Format, stream: TextIO, journal: str = "") -> None:  # noqa: A002 - the word of the settings
     """Send all logging to `stream`; loggers that are not the appliance's are heard from `warning` up.
 
     While nobody reads the stream, lines are dropped and counted; the count is logged once it moves again.
+    Where the stream is systemd's journal, as `journal` (`$JOURNAL_STREAM`) tells, `auto` is `journald`.
     """
-    terminal = stream.isatty()
-    people = format == "console" or (format == "auto" and terminal)
+    if format == "auto":
+        format = _fitting(stream, journal)  # noqa: A001 - as above
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    lines = _Lines(Outlet(stream))
+    lines = _Lines(_for_journal(stream) if format == "journald" else Outlet(stream))
     lines.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[
@@ -44,13 +56,14 @@ def configure(*, level: Level, format: Format, stream: TextIO) -> None:  # noqa:
             processors=[
                 ProcessorFormatter.remove_processors_meta,
                 structlog.stdlib.PositionalArgumentsFormatter(),
-                *(_for_people(colors=terminal) if people else _for_machines()),
+                *_processors(format, colors=stream.isatty()),
             ],
         )
     )
     root = logging.getLogger()
     for before in [present for present in root.handlers if isinstance(present, _Lines)]:
         root.removeHandler(before)
+        before.close()
     root.addHandler(lines)
     logging.captureWarnings(capture=True)
     set_level(level)
@@ -58,26 +71,78 @@ def configure(*, level: Level, format: Format, stream: TextIO) -> None:  # noqa:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.stdlib.add_log_level,
+            _mark_audit,
             stamp,
             ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
-        # One name for all, so that one level holds for plugins too.
-        logger_factory=lambda *_: logging.getLogger("appliance"),
+        logger_factory=_logger,
         cache_logger_on_first_use=False,
     )
+
+
+def machine_formatter() -> logging.Formatter:
+    """Give what makes of a record a line of JSON."""
+    return ProcessorFormatter(processors=[ProcessorFormatter.remove_processors_meta, *_for_machines()])
+
+
+def line(event: str, **fields: object) -> str:
+    """Make a line of the audit log without a logger."""
+    told: MutableMapping[str, Any] = {**fields, "event": event, "level": "info", AUDIT: True}
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    rendered = _json(None, "", redact(None, "", stamp(None, "", told)))
+    return rendered if isinstance(rendered, str) else rendered.decode()
+
+
+def _logger(*names: str) -> logging.Logger:
+    """Give one logger for all, so that one level holds for plugins too, and one for the audit log, which is whole at
+    any level.
+    """
+    return logging.getLogger(f"{_OWN}.{AUDIT}" if names == (AUDIT,) else _OWN)
+
+
+def _mark_audit(
+    logger: logging.Logger, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    if logger.name != _OWN:
+        event[AUDIT] = True
+    return event
 
 
 def set_level(level: Level) -> None:
     """Change the least level that is written, at once and for all loggers."""
     least = logging.getLevelNamesMapping()[level.upper()]
-    logging.getLogger("appliance").setLevel(least)
+    logging.getLogger(_OWN).setLevel(least)
+    logging.getLogger(f"{_OWN}.{AUDIT}").setLevel(logging.INFO)
     logging.getLogger().setLevel(max(least, logging.WARNING))
+
+
+def _fitting(stream: TextIO, journal: str) -> Format:
+    if is_journal(stream, journal):
+        return "journald"
+    return "console" if stream.isatty() else "json"
+
+
+def _for_journal(stream: TextIO) -> Writer:
+    try:
+        return Journal()
+    except OSError:
+        return Prefixed(Outlet(stream))
+
+
+def _processors(format: Format, *, colors: bool) -> list[structlog.typing.Processor]:  # noqa: A002 - as above
+    match format:
+        case "console":
+            return _for_people(colors=colors)
+        case "journald":
+            return [structlog.processors.format_exc_info, redact, _escape_controls, _json]
+        case _:
+            return _for_machines()
 
 
 def _for_machines() -> list[structlog.typing.Processor]:
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    return [structlog.processors.ExceptionRenderer(tracebacks), redact, structlog.processors.JSONRenderer()]
+    return [structlog.processors.ExceptionRenderer(tracebacks), redact, _json]
 
 
 def _for_people(*, colors: bool) -> list[structlog.typing.Processor]:
@@ -102,12 +167,19 @@ def _escape_controls(
 class _Lines(logging.Handler):
     """Renders each record, whatever is in it, and hands it out as one line."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: Writer) -> None:
         super().__init__()
         self._outlet = outlet
         self._dropped = 0
 
+    def close(self) -> None:
+        if isinstance(self._outlet, Journal):
+            self._outlet.close()
+        super().close()
+
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith(f"{_OWN}.") and record.levelno < logging.getLogger(_OWN).level:
+            return  # of the audit log, which goes on elsewhere
         try:
             line = self.format(record)
         except Exception as error:  # noqa: BLE001 - a log entry never harms who made it

@@ -27,7 +27,11 @@ _NAMED: Final = re.compile(
         (= | \\*["']\s*[:=]\s*)                         # in a query or a repr, or in JSON
         ("(?:[^"\\]|\\+[^\\]){0,512}" | '(?:[^'\\]|\\+[^\\]){0,512}' | \\*["']?[^\s&"'\\\#]+)"""
 )
-_BARE: Final = re.compile(r"(?i)\bsk_[a-z0-9_-]{43}|(?<=bearer[ .])[^\s,'\"]{16,}")
+_BARE: Final = re.compile(
+    r"(?i)\bsk_[a-z0-9_-]{43,}"
+    r"|\b(?-i:eyJ)[a-z0-9_-]+\.[a-z0-9_-]+\.[a-z0-9_-]*"  # a signed token: nothing else begins so
+    r"|(?<=bearer[ .])[^\s,'\"]{16,}"
+)
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from appliance.api import Channel
     from appliance.core.history import Topic
     from appliance.runtime.hub import Hub
+    from appliance.runtime.sight import Sight
 
     Maker: TypeAlias = Callable[[str], Awaitable[Mapping[str, Any] | None]]
     """From a key to the data of an event made now; nothing where there can be none."""
@@ -42,10 +43,11 @@ class Answers:
     def remove(self, channel: str) -> None:
         self._makers.pop(channel, None)
 
-    async def make(self, topic: Topic) -> Entry | None:
-        """Give an entry that was made for this one reader, at the place of the topic's newest."""
+    async def make(self, topic: Topic, sight: Sight) -> Entry | None:
+        """Give an entry that was made for this one reader, at the place of the topic's newest, and as it is shown."""
         name, _, key = topic.name.partition(":")
         body = await self._ask(*self._makers[name], key) if name in self._makers else None
+        body = None if body is None else sight.body(topic.name, body)
         if body is None:
             return topic.latest
         now = time.time()

@@ -12,13 +12,16 @@ import attrs
 
 from appliance.core import topics
 from appliance.core.beat import Beat
+from appliance.runtime.sight import Lookout, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from appliance.core.events import Entry
     from appliance.core.history import Topic
-    from appliance.runtime.hub import Audience, Hub
+    from appliance.core.scope import Scope
+    from appliance.runtime.audience import Audience
+    from appliance.runtime.hub import Hub
 
 
 class Words(Protocol):
@@ -43,17 +46,17 @@ class Keys(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Subject:
-    """What all members of a digest have in common. `read` are the topics and patterns that they may read."""
+    """What all members of a digest have in common. `scope` is what there is for them."""
 
     channel: str
     keys: Keys
-    read: tuple[str, ...]
+    scope: Scope
     words: Words
     interval: float
 
     def covers(self, topic: Topic) -> bool:
         channel, _, key = topic.name.partition(":")
-        return channel == self.channel and self.keys.admits(key) and topics.covered(self.read, topic.name)
+        return channel == self.channel and self.keys.admits(key)
 
 
 class Recipient(Protocol):
@@ -82,9 +85,12 @@ def _nothing(_first: int, _last: int) -> bytes:
 
 @attrs.define(eq=False)
 class _Member:
-    """`told` is the last change that it has been told of; to begin with none, so that it is told all there is."""
+    """`told` is the last change that it has been told of; to begin with none, so that it is told all there is. Until
+    `silent_until` it is told nothing.
+    """
 
     recipient: Recipient
+    silent_until: float
     told: int = 0
 
 
@@ -94,29 +100,32 @@ class Digest:
     def __init__(self, subject: Subject, hub: Hub) -> None:
         self.subject = subject
         self.members: dict[_Member, None] = {}
-        self._hub = hub
+        self._sight = Sight(hub, subject.scope)
+        self._lookout = Lookout(self._sight, self)
         self._audiences: list[Audience] = []
         self._changes = 0
         self._parts: dict[Topic, tuple[int, bytes]] = {}  # in the order of the changes, the newest last
 
     def open(self) -> None:
-        """Begin to read, with what there is."""
-        self._hub.watch(self)
-        for topic in self._hub.matching(f"{self.subject.channel}:{topics.ANY}"):
+        """Begin to read, with what there is; or raise RequestError."""
+        pattern = f"{self.subject.channel}:{topics.ANY}"
+        found = [*self._sight.matching(pattern)]
+        self._lookout.follow(pattern)
+        for topic in found:
             if self.subject.covers(topic):
                 audience = self._read(topic)
                 if topic.latest is not None:
                     self.offer(topic, topic.latest.offset, audience.frame(topic.latest))
 
     def close(self) -> None:
-        self._hub.unwatch(self)
+        self._lookout.close()
         for audience in self._audiences:
-            self._hub.leave(audience, self)
+            self._sight.hub.leave(audience, self)
         self._audiences.clear()
         self._parts.clear()
 
-    def join(self, recipient: Recipient) -> _Member:
-        member = _Member(recipient)
+    def join(self, recipient: Recipient, silent_until: float) -> _Member:
+        member = _Member(recipient, silent_until)
         self.members[member] = None
         return member
 
@@ -124,7 +133,7 @@ class Digest:
         self.members.pop(member, None)
 
     def appeared(self, topic: Topic) -> None:
-        """From the hub: a topic came into being."""
+        """From the lookout: a topic came into being."""
         if self.subject.covers(topic):
             self._read(topic)
 
@@ -136,8 +145,9 @@ class Digest:
             self._parts.pop(topic, None)
             self._parts[topic] = self._changes, frame
 
-    def beat(self, now: float) -> None:
-        """Tell each member what has changed since it was told last: one frame for all that are equally far.
+    def beat(self, at: float, now: float) -> None:
+        """Tell each member what has changed since it was told last: one frame for all that are equally far. `at` is the
+        time by the clock that silence is counted by, `now` what members are told.
 
         Who takes nothing now is told at the first beat at which it takes something, of the newest values alone.
         """
@@ -145,7 +155,7 @@ class Digest:
         frames: dict[int, bytes] = {}
         for member in self.members:
             told = member.told
-            if told == newest:
+            if told == newest or member.silent_until > at:
                 continue
             frame = frames.get(told)
             if frame is None:
@@ -165,7 +175,7 @@ class Digest:
 
     def _read(self, topic: Topic) -> Audience:
         form = _Form(self.subject.words)
-        audience = self._hub.join(topic, self, self, form=form, label=topic.name, conflated=True)
+        audience = self._sight.hub.join(topic, self, self, form=form, label=topic.name, conflated=True)
         self._audiences.append(audience)
         return audience
 
@@ -193,20 +203,22 @@ class Digests:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def join(self, subject: Subject, recipient: Recipient) -> Callable[[], None]:
-        """Tell a recipient at the next beat all that there is, and at each after it what has changed.
+    def join(self, subject: Subject, recipient: Recipient, *, silence: float = 0.0) -> Callable[[], None]:
+        """Tell a recipient at the next beat all that there is, and at each after it what has changed; or raise
+        RequestError. It is told nothing at beats within its first seconds of `silence`.
 
         The first beat of a digest is an interval after its first member: who chooses anew is not told sooner by it.
         What is returned ends the membership.
         """
         digest = self._digests.get(subject)
         if digest is None:
-            digest = self._digests[subject] = Digest(subject, self._hub)
+            digest = Digest(subject, self._hub)
             digest.open()
+            self._digests[subject] = digest
             beat = Beat(subject.interval)
             beat.next(self._clock())
             self._wait(digest, beat)
-        return partial(self._leave, digest, digest.join(recipient))
+        return partial(self._leave, digest, digest.join(recipient, self._clock() + silence))
 
     def _leave(self, digest: Digest, member: _Member) -> None:
         digest.leave(member)
@@ -221,7 +233,7 @@ class Digests:
     def _beat(self, digest: Digest, beat: Beat) -> None:
         if self._is_open(digest):
             self._wait(digest, beat)
-            digest.beat(self._now())
+            digest.beat(self._clock(), self._now())
 
     def _is_open(self, digest: Digest) -> bool:
         return self._digests.get(digest.subject) is digest

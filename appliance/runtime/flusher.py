@@ -5,8 +5,9 @@ Must not know what the frames say, nor what a socket is: a `Sink` takes bytes.
 
 from __future__ import annotations
 
+from collections import Counter
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
 import trio
@@ -14,18 +15,21 @@ import trio
 from appliance.core import chain
 from appliance.core.histogram import Histogram
 from appliance.core.outbox import Lost, Outbox
+from appliance.runtime.turns import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SLICE = 0.001
-"""Seconds of writing before other tasks get a turn, so that 10,000 sockets never stall reads and heartbeats."""
+SLICE = 0.004
+"""Seconds of writing before other tasks get a turn, so that 10,000 sockets never stall reads and heartbeats. What those
+tasks do in between makes others wait who come later in the batch.
+"""
 
 _LOOK = 16
 """Writes between two looks at the clock."""
 
-_LOOK_AGAIN = 0.01
-"""Seconds between two looks at whether all is written, while stopping."""
+_LOOK_AGAIN = 0.001
+"""Seconds between two looks at whether all is written, while somebody waits for that."""
 
 _BUDGET = 65_536
 """Bytes handed to a socket at a time while its client catches up."""
@@ -64,15 +68,23 @@ class Flusher:
         self._parked: trio.Event | None = None
         self._oldest: float | None = None
         self._draining = 0
+        self._turnstile = Turnstile()
         self.latency = Histogram()
         self.deliveries = 0
+        self.dropped: Counter[Literal["stalled", "history"]] = Counter()
+        """Clients given up: their socket took nothing, or the history is too short for them."""
 
     def outbox(self, sink: Sink, slow: Callable[[str], None], *, burst: int, ordered: bool = False) -> Outbox:
         """Make an outbox that is written to `sink`."""
         return Outbox(self._changed, self._root, burst=burst, ordered=ordered, owner=_Lane(sink, slow))
 
+    @property
+    def behind(self) -> int:
+        """Clients whose sockets are full, or that are still catching up."""
+        return self._draining
+
     async def settled(self) -> None:
-        """Wait until every client has been handed all that it is owed: for a stop."""
+        """Wait until every client has been handed all that it is owed."""
         while self._dirty or self._draining or self._parked is None:  # noqa: ASYNC110 - no event for each flush
             await trio.sleep(_LOOK_AGAIN)
 
@@ -124,6 +136,7 @@ class Flusher:
         try:
             while True:
                 await self._accepted(lane.sink)
+                await self._turnstile.enter()
                 before = outbox.taken
                 data = outbox.take(_BUDGET)
                 if not data:
@@ -132,8 +145,10 @@ class Flusher:
                 if not lane.sink.push(data):
                     outbox.shut()
         except trio.TooSlowError:
+            self.dropped["stalled"] += 1
             lane.slow(f"the socket accepted nothing for {self._stalled():g} s (limits.stalled)")
         except Lost as lost:
+            self.dropped["history"] += 1
             lane.slow(f"{lost.topic} no longer keeps offsets {lost.first} to {lost.last} (history)")
         finally:
             lane.draining = False

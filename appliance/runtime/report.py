@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from appliance.api import Channel, Mode, NoSettings
+from appliance.core.history import Retention
 from appliance.core.instants import timestamp
+from appliance.loading.configured import Configured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from appliance.api import Feed
     from appliance.core.histogram import Histogram
+    from appliance.core.scope import Scope
     from appliance.loading.ledger import PluginState
     from appliance.runtime.status import Health, Status
     from appliance.settings.tree import Settings
@@ -35,6 +40,14 @@ class Ongoing(Protocol):
     def details(self) -> Mapping[str, Any]: ...
 
 
+@attrs.frozen
+class Part:
+    """What somebody is told of who is not told of everything: channels that it reads whole, and sessions of its own."""
+
+    scope: Scope
+    is_own: Callable[[Any], bool]
+
+
 @attrs.frozen(kw_only=True)
 class Report:
     """The callables give what is open, and what the settings are, at the moment."""
@@ -45,17 +58,41 @@ class Report:
     connections: Callable[[], int]
     settings: Callable[[], Settings]
     plugins: Callable[[], Iterable[PluginState]] = tuple
+    store: Callable[[], dict[str, Any]] = lambda: {"is_healthy": True}
 
     def system_status(self) -> dict[str, Any]:
         return {
-            "status": "healthy" if self.status.healthy else "degraded",
+            "status": _overall(self.status.healthy and self.store()["is_healthy"]),
             "active_connections": len(self.sessions()),
             "messages_per_second": round(self.status.rates().deliveries, 2),
             "uptime": round(self.status.uptime, 2),
             "timestamp": timestamp(time.time()),
         }
 
-    def statistics(self) -> dict[str, Any]:
+    def summary(self) -> str:
+        """Say in a line what there is to do, and what fails."""
+        rate = f"{self.status.rates().deliveries:,.0f} messages a second"
+        failing = sorted(name for name, health in self.status.health.items() if not health.healthy)
+        told = [f"{len(self.sessions()):,} sessions, {rate}"]
+        told += [f"channels that fail: {', '.join(failing)}"] if failing else []
+        told += [] if self.store()["is_healthy"] else ["nothing is kept"]
+        return "; ".join(told)
+
+    def channel(self, topic: str, *, every: Callable[[], float]) -> Configured:
+        """Make the channel that tells of the appliance itself."""
+        name, _, key = topic.partition(":")
+
+        async def produce(feed: Feed, _settings: object) -> None:
+            async for _ in feed.every(every()):
+                await feed.publish(self.system_status(), key=key)
+
+        channel = Channel(name=name, mode=Mode.STATE, message="system_status", produce=produce, topics=(key,))
+        return Configured(channel, NoSettings(), Retention(count=100, age=None, size=65_536), None)
+
+    def statistics(self, part: Part | None = None) -> dict[str, Any]:
+        """Tell everything, or a part."""
+        if part is not None:
+            return self._partly(part)
         status, rates, traffic = self.status, self.status.rates(), self.status.traffic
         now = status.sample()
         return {
@@ -80,6 +117,7 @@ class Report:
             },
             "connections": self.sessions_by_channel(),
             "channels": {name: _health(health) for name, health in status.health.items()},
+            "store": self.store(),
             "plugins": [
                 {
                     "name": plugin.name,
@@ -91,16 +129,40 @@ class Report:
             ],
         }
 
-    def sessions_by_channel(self) -> dict[str, Any]:
-        """Count sessions by what they are on: the stream, where their dialect has several, or else the dialect."""
+    def _partly(self, part: Part) -> dict[str, Any]:
+        sessions, health = self._own(part), self._health(part)
+        return {
+            "status": _overall(all(each.healthy for each in health.values())),
+            "active_connections": len(sessions),
+            "uptime": round(self.status.uptime, 2),
+            "timestamp": timestamp(time.time()),
+            "uptime_seconds": round(time.time() - self.status.started, 3),
+            "connections": self.sessions_by_channel(part),
+            "channels": {name: _health(each) for name, each in health.items()},
+        }
+
+    def _own(self, part: Part | None) -> Collection[Ongoing]:
         sessions = self.sessions()
+        return sessions if part is None else [session for session in sessions if part.is_own(session)]
+
+    def _health(self, part: Part | None) -> Mapping[str, Health]:
+        health = self.status.health
+        return (
+            health
+            if part is None
+            else {name: each for name, each in health.items() if part.scope.has_whole(name)}
+        )
+
+    def sessions_by_channel(self, part: Part | None = None) -> dict[str, Any]:
+        """Count sessions by what they are on: the stream, where their dialect has several, or else the dialect."""
+        sessions = self._own(part)
         counts = Counter(session.details.get("channel", session.dialect) for session in sessions)
         return {"total": len(sessions), "channels": dict(sorted(counts.items()))}
 
-    def socket_status(self) -> dict[str, Any]:
+    def socket_status(self, part: Part | None = None) -> dict[str, Any]:
         """Say what the status page of the trading-stream system says, of all channels, in its words."""
-        settings, sessions = self.settings(), self.sessions()
-        told = {_STREAMS.get(name, name): _health(health) for name, health in self.status.health.items()}
+        settings, sessions = self.settings(), self._own(part)
+        told = {_STREAMS.get(name, name): _health(health) for name, health in self._health(part).items()}
         return {
             "enabled": settings.trading.enabled,
             "active_connections": len(sessions),
@@ -113,6 +175,10 @@ class Report:
                 session.details["client_id"] for session in sessions if "client_id" in session.details
             ],
         }
+
+
+def _overall(healthy: bool) -> str:  # noqa: FBT001 - a value to be told
+    return "healthy" if healthy else "degraded"
 
 
 def _plain(seconds: float) -> float:
@@ -136,6 +202,7 @@ def _health(health: Health) -> dict[str, Any]:
         "started_at": timestamp(health.started_at) if health.started_at else None,
         "last_update": timestamp(health.last_update) if health.last_update else None,
         "events": health.events,
+        "refused": health.refused,
         "events_per_second": round(health.rate, 2),
         "lag_seconds": None if health.lag is None else round(health.lag, 3),
         "stale": health.stale,

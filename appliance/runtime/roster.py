@@ -6,13 +6,14 @@ Must not know where plugins come from, nor who reads their channels.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import structlog
 import trio
 
-from appliance.api import Answering
+from appliance.api import Answering, Paging
 from appliance.core.conduct import Conduct, Offence
 from appliance.core.errors import PluginError
 from appliance.runtime.feed import HubFeed
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from appliance.loading.configured import Configured
     from appliance.runtime.answers import Answers
     from appliance.runtime.feed import Workshop
+    from appliance.runtime.pages import Pages
     from appliance.runtime.status import Status
     from appliance.settings.tree import ProducerSettings, RestartSettings
 
@@ -35,6 +37,7 @@ _log = structlog.get_logger()
 _REMEDIES = {
     Offence.BLOCKS: "let it wait with trio, or do what blocks in `await feed.blocking(...)`",
     Offence.FLOODS: "let it publish less, or raise producers.events_per_second",
+    Offence.IS_SILENT: "see whether its source has anything; where it may rest, raise producers.silences",
     Offence.LINGERS: "let it pass on trio.Cancelled, and not shield itself; it can publish nothing any more",
 }
 
@@ -50,6 +53,8 @@ class _Engagement:
     over: trio.Event = attrs.field(factory=trio.Event)
     feeds: list[HubFeed] = attrs.field(factory=list)
     attempt: trio.CancelScope | None = None
+    silences: int = 0
+    """Attempts in a row that published nothing for too long."""
 
     @property
     def log(self) -> Any:  # noqa: ANN401 - any structlog logger
@@ -66,6 +71,7 @@ class Roster:
         workshop: Workshop,
         status: Status,
         answers: Answers,
+        pages: Pages,
         *,
         restart: Callable[[], RestartSettings],
         producers: Callable[[], ProducerSettings],
@@ -74,6 +80,7 @@ class Roster:
         self._hub = workshop.hub
         self._status = status
         self._answers = answers
+        self._pages = pages
         self._restart = restart
         self._producers = producers
         self._engaged: dict[str, _Engagement] = {}
@@ -96,7 +103,8 @@ class Roster:
         name = configured.channel.name
         async with self._changing:
             await self._end(name)
-            self._hub.open(configured.channel, configured.settings, configured.retention)
+            opened = partial(self._hub.open, configured.channel, configured.settings, configured.retention)
+            await self._workshop.journal.adopt(configured, opened)
             self._answer(configured)
             self._channels[name] = configured
             await self._begin(configured)
@@ -108,22 +116,42 @@ class Roster:
             self._engaged.pop(name, None)
             self._channels.pop(name, None)
             self._answers.remove(name)
+            self._pages.remove(name)
             self._status.health.pop(name, None)
             self._hub.close(name)
 
     def look(self, now: float, elapsed: float) -> list[str]:
         """Measure all channels; start those anew that are silent for too long. Give those that went stale or fresh."""
-        changed = []
+        changed, calm = [], self._restart().calm
         for name, engaged in self._engaged.items():
             health = engaged.health
+            if health.running and now - (health.started_at or now) >= calm:
+                health.failing = False
             if health.look(now, elapsed):
                 changed.append(name)
                 log = engaged.log.warning if health.stale else engaged.log.info
                 log("channel is stale" if health.stale else "channel is fresh", last=health.last_update)
-            begun = health.started_at or now
-            if health.stale and engaged.attempt is not None and now - begun > (health.stale_after or 0):
-                engaged.attempt.cancel()
+            if health.stale:
+                self._start_anew(engaged, now)
+            else:
+                engaged.silences = 0
         return changed
+
+    def _start_anew(self, engaged: _Engagement, now: float) -> None:
+        """End an attempt that has been silent from its beginning; the next follows, unless it keeps on."""
+        health, most = engaged.health, self._producers().silences
+        begun = health.started_at or now
+        if engaged.attempt is None or now - begun <= (health.stale_after or 0):
+            return
+        engaged.silences += 1
+        health.offences[Offence.IS_SILENT] += 1
+        engaged.log.warning(
+            "producer misbehaves", does=Offence.IS_SILENT, remedy=_REMEDIES[Offence.IS_SILENT]
+        )
+        if most and engaged.silences >= most:
+            self._quarantine(engaged, Offence.IS_SILENT, f"{most} times in a row (producers.silences)")
+        else:
+            engaged.attempt.cancel()
 
     def offend(self, name: str, offence: Offence, **details: Any) -> None:  # noqa: ANN401 - of the log
         """Count what a producer does to others, tell it, and end the producer when it keeps on."""
@@ -134,13 +162,10 @@ class Roster:
         engaged.health.offences[offence] += 1
         engaged.log.warning("producer misbehaves", does=offence, remedy=_REMEDIES[offence], **details)
         if too_many:
-            self._quarantine(engaged, offence)
+            self._quarantine(engaged, offence, "too often (producers.offences within producers.window)")
 
-    def _quarantine(self, engaged: _Engagement, offence: Offence) -> None:
-        settings = self._producers()
-        engaged.health.quarantined = (
-            f"it {offence}, {settings.offences} times within {settings.window:g} s (producers.offences)"
-        )
+    def _quarantine(self, engaged: _Engagement, offence: Offence, often: str) -> None:
+        engaged.health.quarantined = f"it {offence}, {often}"
         engaged.scope.cancel()
         for feed in engaged.feeds:
             feed.close()
@@ -192,7 +217,7 @@ class Roster:
                 engaged.feeds.append(feed)
                 try:
                     with trio.CancelScope() as engaged.attempt:
-                        await produce(feed, configured.settings)
+                        await produce(feed, configured.told)
                     _check_silence(engaged)
                 except BaseException as error:
                     for leaf in leaves(error):
@@ -227,7 +252,10 @@ class Roster:
             own = channel.answer
             self._answers.add(channel, lambda key: own(key, settings))
         elif isinstance(rows, Answering):
-            self._answers.add(channel, lambda key: rows.answer(channel.name, key, settings))
+            self._answers.add(channel, lambda key: rows.answer(channel.name, key, configured.told))
+        self._pages.remove(channel.name)
+        if isinstance(rows, Paging):
+            self._pages.add(channel, lambda query: rows.page(channel.name, query, configured.told))
 
 
 def _check_silence(engaged: _Engagement) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -30,6 +30,12 @@ class Health:
     errors: int = 0
     recovery_attempts: int = 0
     last_error: str | None = None
+    failing: bool = False
+    """Whether it has failed, and since then neither published nor said that it can."""
+    able: bool = False
+    """Whether there was an event, or the producer can be expected to give some."""
+    refused: int = 0
+    """Rows that the channel could not take."""
     running: bool = False
     stale_after: float | None = None
     """Seconds without an event after which its newest ones are old."""
@@ -44,10 +50,12 @@ class Health:
 
     @property
     def healthy(self) -> bool:
-        return self.running and not self.stale and self.quarantined is None
+        return self.running and not self.failing and not self.stale and self.quarantined is None
 
     def updated(self, now: float, at: float) -> None:
         self.events += 1
+        self.failing = False
+        self.able = True
         self.last_update = now
         self.lag = now - at
 
@@ -61,17 +69,49 @@ class Health:
         return changed
 
 
+Counts: TypeAlias = tuple[int, int, int, int]
+"""Of one session: bytes received and sent, events that it was not told of, and how often it was told that."""
+NOTHING: Final[Counts] = (0, 0, 0, 0)
+
+
 @attrs.define
 class Traffic:
-    """Counts of the edge since the start. Ended sessions' bytes are added when they end."""
+    """Counts of the edge since the start. What a session has counted itself is added when it is asked to, and when it
+    ends.
+    """
 
     opened: int = 0
     closed: int = 0
     received_messages: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
-    refused_connections: int = 0
+    conflated: int = 0
+    gaps: int = 0
+    recovered: int = 0
+    unrecovered: int = 0
     errors: Counter[str] = attrs.field(factory=Counter)
+    limits: Counter[str] = attrs.field(factory=Counter)
+    """How often each limit was hit, by its setting."""
+
+    def refused(self, kind: str, limit: str | None = None) -> None:
+        """Count what a client was refused, and the limit that it had come to, if it was one."""
+        self.errors[kind] += 1
+        if limit is not None:
+            self.limits[limit] += 1
+
+    def add(self, counted: Counts, *, beyond: Counts) -> None:
+        """Add what a session has counted so far, but for what was added before."""
+        self.received_bytes += counted[0] - beyond[0]
+        self.sent_bytes += counted[1] - beyond[1]
+        self.conflated += counted[2] - beyond[2]
+        self.gaps += counted[3] - beyond[3]
+
+    def resumed(self, recovered: bool) -> None:  # noqa: FBT001 - its whole message
+        """Count a reader that came back to a topic."""
+        if recovered:
+            self.recovered += 1
+        else:
+            self.unrecovered += 1
 
 
 @attrs.frozen

@@ -78,11 +78,12 @@ class Kind(enum.Enum):
 
 @attrs.frozen
 class Flaw:
-    """One thing wrong in a submission: where it stands, and what is right."""
+    """One thing wrong in a submission: where it stands, and what is right. `limit` is the setting that forbids it."""
 
     path: str
     problem: str
     kind: Kind = Kind.CORRECT
+    limit: str | None = None
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.path, self.problem) if part)
@@ -135,17 +136,26 @@ class Reading:
             self._add(path, _wrong(raw, "channel", "the name of a channel"))
             return None
         configured = self._channels.get(name)
-        if configured is None:
-            close = words.nearest(name, self._channels) if topics.is_key(name) else None
-            remedy = f"did you mean `{close}`?" if close else f"there are {', '.join(sorted(self._channels))}"
+        if not self._publisher.may_publish(name):
+            # The same of a channel that there is not: nobody is to find out in this way which there are.
+            needed = f"its entry in auth.keys needs `publish = [{_shown(name)}]`"
+            _, close = self._own(name)
+            meant = f", or did you mean `{close}`?" if close else ""
+            problem = f"{self._publisher.name} may not publish into {_short(name)}: {needed}{meant}"
+            self._add(path, problem, Kind.FORBIDDEN)
+        elif configured is None:
+            own, close = self._own(name)
+            remedy = f"did you mean `{close}`?" if close else f"there are {', '.join(own) or 'none'}"
             self._add(path, f"there is no channel {_shown(name)}; {remedy}", Kind.UNKNOWN)
-        elif not self._publisher.may_publish(name):
-            needed = f'its entry in auth.keys needs `publish = ["{name}"]`'
-            self._add(path, f"{self._publisher.name} may not publish into {name}: {needed}", Kind.FORBIDDEN)
         elif not configured.publishable:
             needed = f"that needs `publish = true` in [channels.{name}]"
             self._add(path, f"applications may not publish into {name}: {needed}", Kind.FORBIDDEN)
         return configured
+
+    def _own(self, name: str) -> tuple[list[str], str | None]:
+        """Give the channels that the publisher may publish into, and which of them may be meant."""
+        own = sorted(filter(self._publisher.may_publish, self._channels))
+        return own, words.nearest(name, own) if topics.is_key(name) else None
 
     def _key(self, raw: Mapping[str, Any], path: str) -> str:
         key = raw.get("key")

@@ -14,6 +14,7 @@ from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.events import Mode
 from appliance.core.subscriptions import Joined, Subscriptions, Terms
 from appliance.core.throttle import Throttle
+from appliance.runtime.sight import Lookout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from appliance.core.history import Resumption, Topic
     from appliance.core.outbox import Outbox
-    from appliance.runtime.hub import Audience, Form, Hub, Outlet
+    from appliance.runtime.audience import Audience, Form, Outlet
+    from appliance.runtime.sight import Sight
 
     Recover: TypeAlias = Callable[[Topic], Resumption | None]
     """Says how a client that comes back goes on with a topic; None: it has not read this one before."""
@@ -39,25 +41,42 @@ class Reading:
     terms: Terms
 
 
+@attrs.frozen
+class Lost:
+    """A topic or a pattern that a session reads no longer, though it did not say so, and the terms that it had."""
+
+    name: str
+    terms: Terms
+
+
 class Subscriber:
-    """`appeared` is told of a topic that came into being under one of the session's patterns."""
+    """`sight` gives what there is for the client at the moment; when that has changed, it is to `reconsider`.
+
+    `appeared` is told of a topic that came into being under one of the session's patterns.
+    """
 
     def __init__(
         self,
-        hub: Hub,
+        sight: Callable[[], Sight],
         outbox: Outbox,
         *,
         clock: Callable[[], float],
         call_at: Callable[[float, Callable[[], None]], None],
         newcomer: Callable[[Joined, Terms], None],
-        may_read: Callable[[str], bool],
+        resumed: Callable[[bool], object] = lambda _: None,
+        refused: Callable[[str, RequestError], object] = lambda _name, _error: None,
     ) -> None:
-        self._hub = hub
+        """`resumed` is told of each topic that the client comes back to: whether it misses nothing of it. `refused` is
+        told of a topic that came into being under a pattern, and cannot be read.
+        """
+        self._sight = sight
         self._outbox = outbox
         self._clock = clock
         self._call_at = call_at
         self._newcomer = newcomer
-        self._may_read = may_read
+        self._resumed = resumed
+        self._refused = refused
+        self._lookout: Lookout | None = None
         self._subscriptions = Subscriptions()
         self._joined: dict[Topic, tuple[Terms, Audience]] = {}
         self._throttles: dict[Topic, Throttle] = {}
@@ -87,24 +106,23 @@ class Subscriber:
 
         Nothing is sent before `catch_up`: so an answer can go first.
         """
+        sight = self._sight()
         if topics.is_pattern(name):
-            if not self._hub.covers(name):
+            if not sight.covers(name):
                 raise RequestError(ErrorCode.INVALID_CHANNEL, f"No channel matches {name!r}")
-            found = [topic for topic in self._hub.matching(name) if self._may_read(topic.name)]
-        elif self._may_read(name):
-            found = [self._hub.topic(name)]
+            found = [*sight.matching(name)]
         else:
-            raise RequestError(ErrorCode.INVALID_CHANNEL, f"Channel {name!r} does not exist")
+            found = [sight.topic(name)]
         if terms.limit is not None and (logs := [topic for topic in found if topic.mode is Mode.LOG]):
             for topic in logs:
-                self._hub.release(topic)
+                sight.hub.release(topic)
             raise RequestError(
                 ErrorCode.INVALID_MESSAGE,
                 f"limit is for state channels: every event of {logs[0].name!r} counts",
             )
         self._subscriptions.add(name, terms)
         if topics.is_pattern(name):
-            self._hub.watch(self)
+            self._look_out(name)
         joined = [self._read(topic, recover) for topic in found]
         for reading in joined:
             self._starts[reading.topic] = min(reading.after, self._starts.get(reading.topic, reading.after))
@@ -122,29 +140,81 @@ class Subscriber:
         """Forget a name; topics that another name of the session covers go on under that."""
         if self._subscriptions.remove(name) is None:
             return False
-        if not self._subscriptions.patterns():
-            self._hub.unwatch(self)
+        if self._lookout is not None:
+            self._lookout.forget(name)
         for topic in [topic for topic in self._joined if topics.matches(name, topic.name)]:
             found = self._subscriptions.find(topic)
-            if found is None or (topics.is_pattern(found[0]) and not self._hub.has(topic)):
+            if found is None or (topics.is_pattern(found[0]) and not self._sight().hub.has(topic)):
                 self._stop(topic)
             else:
                 self._read(topic)
         return True
 
+    def reform(self, form: Form) -> None:
+        """Tell of everything in another form from now on, also of what is owed."""
+        for name, terms in self._subscriptions.items():
+            self._subscriptions.add(name, attrs.evolve(terms, form=form))
+        for topic in list(self._joined):
+            self._read(topic)
+
+    def reconsider(self) -> list[Lost]:
+        """Go on with what may be read by now: give what may not any more, and take up what patterns cover besides.
+
+        What is shown otherwise than before is read anew, and the client told of it as of what has come into being.
+        """
+        sight = self._sight()
+        there: dict[Topic, None] = {}
+        lost: dict[str, Lost] = {}
+        self._close_lookout()
+        for name, terms in self._subscriptions.items():
+            try:
+                there.update(dict.fromkeys(self._found(sight, name)))
+            except RequestError:
+                self._subscriptions.remove(name)
+                lost[name] = Lost(name, terms)
+        for topic in there:
+            self.appeared(topic)
+        names = {topic.name for topic in there}
+        for topic, (terms, _) in list(self._joined.items()):
+            if topic not in there:
+                self._stop(topic)
+                if topic.name not in names:
+                    lost.setdefault(topic.name, Lost(topic.name, terms))
+        self.catch_up()
+        return list(lost.values())
+
     def leave(self) -> None:
         """Stop reading everything: the session has ended."""
-        self._hub.unwatch(self)
+        self._close_lookout()
         for topic in list(self._joined):
             self._stop(topic)
 
     def appeared(self, topic: Topic) -> None:
-        """From the hub: a topic came into being."""
-        if topic in self._joined or not self._may_read(topic.name):
-            return
-        found = self._subscriptions.find(topic)
+        """From the lookout: a topic came into being."""
+        found = None if topic in self._joined else self._subscriptions.find(topic)
         if found is not None:
-            self._newcomer(self._read(topic), found[1])
+            reading = self._read(topic)
+            if reading.after < topic.last:
+                self._starts[topic] = reading.after
+            self._newcomer(reading, found[1])
+
+    def _found(self, sight: Sight, name: str) -> list[Topic]:
+        """Give what there is of a name by now; for a pattern, look out for what is to come."""
+        if not topics.is_pattern(name):
+            return [sight.topic(name)]
+        found = [*sight.matching(name)]
+        self._look_out(name)
+        return found
+
+    def _look_out(self, pattern: str) -> None:
+        if self._lookout is None:
+            self._lookout = Lookout(self._sight(), self, self._refused)
+        self._lookout.follow(pattern)
+
+    def _close_lookout(self) -> None:
+        if self._lookout is not None:
+            self._lookout.close()
+            self._lookout = None
 
     def _read(self, topic: Topic, recover: Recover = _anew) -> Joined:
         found = self._subscriptions.find(topic)
@@ -161,6 +231,7 @@ class Subscriber:
         resumption, after = recover(topic) if before is None else None, topic.last
         if resumption is not None:
             after = resumption.after
+            self._resumed(resumption.recovered)
         elif (before is None or before.label != terms.label) and topic.mode is Mode.STATE:
             after = max(0, topic.last - 1)
         return Joined(
@@ -179,7 +250,7 @@ class Subscriber:
             outlet = throttle = Throttle(self._outbox, terms.limit, clock=self._clock, call_at=self._call_at)
             self._throttles[topic] = throttle
         form: Form = terms.form  # type: ignore[assignment]
-        audience = self._hub.join(
+        audience = self._sight().hub.join(
             topic, self, outlet, form=form, label=label, conflated=terms.limit is not None
         )
         self._outbox.follow(audience)
@@ -190,10 +261,10 @@ class Subscriber:
         if throttle is not None:
             throttle.stop()
         _, audience = self._joined.pop(topic)
-        self._hub.leave(audience, self)
+        self._sight().hub.leave(audience, self)
 
     def _stop(self, topic: Topic) -> None:
         self._part(topic)
         self._starts.pop(topic, None)
         self._outbox.forget(topic)
-        self._hub.release(topic)
+        self._sight().hub.release(topic)

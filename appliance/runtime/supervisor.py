@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from appliance.core.backoff import Backoff
+from appliance.core.errors import SourceError, StoreError
 from appliance.runtime.watchman import BlockedError
 
 if TYPE_CHECKING:
@@ -64,17 +65,24 @@ async def _attempt(producer: Producer) -> None:
     except* (Exception, SystemExit, BlockedError) as group:
         # Whatever a plugin raises stays its own trouble; cancellation is no Exception and passes.
         errors = leaves(group)
-        health.last_error = f"{type(errors[0]).__name__}: {errors[0]}"
-        producer.log.exception(
-            "producer failed",
-            error=health.last_error,
-            remedy="correct it where the traceback ends; it is started again by itself",
-            exc_info=group,
-        )
+        first = errors[0]
+        if all(isinstance(error, (SourceError, StoreError)) for error in errors):
+            # It is not the producer's fault: the message says what is to be done, and no traceback does.
+            health.last_error = str(first)
+            producer.log.error("producer failed", error=health.last_error)  # noqa: TRY400 - as said
+        else:
+            health.last_error = f"{type(first).__name__}: {first}"
+            producer.log.exception(
+                "producer failed",
+                error=health.last_error,
+                remedy="correct it where the traceback ends; it is started again by itself",
+                exc_info=group,
+            )
     else:
         health.last_error = "the producer returned"
         producer.log.error("producer returned", remedy="produce must run until it is cancelled")
     health.errors += 1
+    health.failing = True
 
 
 def leaves(error: BaseException) -> list[BaseException]:

@@ -28,6 +28,10 @@ class Timers:
         if self._calls[0] is entry:
             self._sooner.set()
 
+    def call_in(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once so many seconds have passed."""
+        self.call_at(trio.current_time() + seconds, call)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from appliance.settings.tree import PluginSettings
 
 _log = structlog.get_logger()
+_audit = structlog.get_logger("audit")
 
 _BREATH = 0.05
 """Seconds between two looks while something happens all the time."""
@@ -144,7 +145,7 @@ class Turnover:
             await trio.to_thread.run_sync(self._watching.open)
             for state in self.states:
                 if state.state == "refused":
-                    _log.error("plugin refused", error=state.error, runs=[], remedy=_REMEDY)
+                    _audit.error("plugin refused", error=state.error, runs=[], remedy=_REMEDY)
             self._tell(self.plugins)
             await self._keep_up()
             task_status.started()
@@ -282,7 +283,7 @@ class Turnover:
         record.plugin, record.error, record.waits = new, "", None
         if old is not None:
             old.forget()
-        _log.info(
+        _audit.info(
             "plugin loaded" if old is None else "plugin changed",
             file=str(record.path),
             channels=list(self._lineup.channels_of(new)),
@@ -294,7 +295,7 @@ class Turnover:
             ended = self._lineup.channels_of(record.plugin)
             await self._apply(self._lineup.lacking(record.plugin))
             record.plugin.forget()
-            _log.info("plugin removed", file=str(record.path), channels=list(ended))
+            _audit.info("plugin removed", file=str(record.path), channels=list(ended))
         self._sightings.drop(record)
 
     def _miss(self, what: Installed | Record, error: PluginError, waits: Probed | None) -> None:
@@ -310,7 +311,7 @@ class Turnover:
         record.error, record.waits = str(error), waits
         if not told:
             runs = () if record.plugin is None else self._lineup.channels_of(record.plugin)
-            _log.error("plugin refused", error=record.error, runs=list(runs), remedy=_REMEDY)
+            _audit.error("plugin refused", error=record.error, runs=list(runs), remedy=_REMEDY)
 
     async def _apply(self, lineup: Lineup) -> None:
         """Change what runs into what the lineup says, or raise a PluginError and change nothing."""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from appliance.core.histogram import Histogram
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -48,6 +50,8 @@ class Watchman:
         self._turned = time.monotonic()
         self._told = False
         self._stopped = threading.Event()
+        self.delays = Histogram()
+        """How much later than it asked for the loop has given it its turns."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         before = signal.signal(_SIGNAL, self._interrupt)
@@ -61,6 +65,7 @@ class Watchman:
             while True:
                 self._turned, self._told = time.monotonic(), False
                 await trio.sleep(_BEAT)
+                self.delays.observe(max(0.0, self._late))
         finally:
             self._stopped.set()
             signal.signal(_SIGNAL, before)

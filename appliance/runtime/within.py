@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from appliance.broadcast import BroadcastError
-from appliance.core.errors import PublishError
+from appliance.core.errors import PublishError, StoreError
 from appliance.runtime.submission import Submission
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Within:
         try:
             submission = Submission(events=[msgspec.json.decode(event)], key=key)
             receipt = await self._intake.take(submission, self._publisher)
-        except (PublishError, msgspec.DecodeError, RecursionError) as error:
+        except (PublishError, StoreError, msgspec.DecodeError, RecursionError) as error:
             raise BroadcastError(str(error)) from error
         return receipt.content()
 

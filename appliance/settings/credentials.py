@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from appliance.core.errors import Mistake
+from appliance.settings.access import KeySettings
 from appliance.settings.fields import Secret
 from appliance.settings.secrets import read_text
-from appliance.settings.tree import KeySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

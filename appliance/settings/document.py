@@ -124,9 +124,12 @@ def _row(key: str, attribute: attrs.Attribute[Any], place: _Place) -> Row:
 
 
 def _default(attribute: attrs.Attribute[Any]) -> str:
-    if attribute.default is attrs.NOTHING:
+    default: Any = attribute.default
+    if default is attrs.NOTHING:
         return REQUIRED
-    return NONE if attribute.default is None else words.value_text(attribute.default, attribute.type)
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        default = default.factory()
+    return NONE if default is None else words.value_text(default, attribute.type)
 
 
 def markdown() -> str:

@@ -13,31 +13,44 @@ import attrs
 
 from appliance.core.errors import Mistake
 from appliance.settings import paths, words
+from appliance.settings.access import KeySettings
 from appliance.settings.address import Address
 from appliance.settings.assignment import assign
 from appliance.settings.environment import Applied
 from appliance.settings.fields import Secret
-from appliance.settings.tree import KeySettings, Legacy, Settings
+from appliance.settings.tree import Legacy, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 
 @attrs.frozen
 class Variable:
-    """The setting that a variable becomes, and how its text is to be read. A `later` one has no effect yet."""
+    """The setting that a variable becomes, and how its text is to be read."""
 
     path: str
-    kind: Literal["flag", "seconds", "count", "address", "key", "later"]
+    kind: Literal["flag", "seconds", "count", "address", "key", "text", "secret"]
 
 
 @attrs.frozen
 class System:
-    """The variables of a system. All names that begin with its prefix are its own, so that others are mistyped."""
+    """The variables of a system. All names that begin with its prefix are its own, so that others are mistyped.
+
+    `rows` is what the system knew by itself of the rows that it told: it holds as soon as a variable says where they
+    are, as if it stood in the file where that says nothing.
+    """
 
     prefix: str
     variables: Mapping[str, Variable]
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
+    def places(self) -> tuple[str, ...]:
+        """Name the variables that say where the rows are."""
+        return tuple(name for name, each in self.variables.items() if each.path.startswith("sources."))
+
+
+_OFF: Mapping[str, Any] = MappingProxyType({"enabled": False})
+_NOT_OF_DATA_WS = ("alerts", "drift", "market", "portfolio", "price", "scores", "signals", "trades")
 
 SYSTEMS: Final[Mapping[Legacy, System]] = MappingProxyType(
     {
@@ -46,11 +59,26 @@ SYSTEMS: Final[Mapping[Legacy, System]] = MappingProxyType(
             {
                 "DATA_WS_BIND_ADDR": Variable("listen[0].url", "address"),
                 "API_KEY": Variable("auth.keys", "key"),
-                "DB_HOST": Variable("sources.postgres", "later"),
-                "DB_PORT": Variable("sources.postgres", "later"),
-                "DB_NAME": Variable("sources.postgres", "later"),
-                "DB_USER": Variable("sources.postgres", "later"),
-                "DB_PASSWORD": Variable("sources.postgres", "later"),
+                "DB_HOST": Variable("sources.postgres.host", "text"),
+                "DB_PORT": Variable("sources.postgres.port", "count"),
+                "DB_NAME": Variable("sources.postgres.database", "text"),
+                "DB_USER": Variable("sources.postgres.user", "text"),
+                "DB_PASSWORD": Variable("sources.postgres.password", "secret"),
+            },
+            {
+                "sources": {
+                    "postgres": {"database": "btc_ml_production", "user": "mltrader", "sslmode": "prefer"}
+                },
+                "channels": {
+                    "predictions": {
+                        "source": "postgres",
+                        "table": "ml_predictions",
+                        "key": "'BTC'",
+                        "time": "time",
+                    },
+                    # It told of nothing else, and nothing simulated is to stand beside what is real.
+                    **dict.fromkeys(_NOT_OF_DATA_WS, _OFF),
+                },
             },
         ),
         "trading-stream": System(
@@ -90,7 +118,8 @@ def inherit(systems: Collection[Legacy], table: dict[str, Any], environment: Map
     for name in systems:
         system = SYSTEMS[name]
         inherited.applied.mistakes.extend(_mistyped(name, system, given))
-        _tell_of_later_ones(system, given, inherited)
+        if saying := [each for each in system.places() if each in given]:
+            _lay_beneath(table, system, saying, inherited)
         for variable_name, variable in system.variables.items():
             if variable_name in given:
                 _take(variable_name, variable, given[variable_name], table, inherited)
@@ -106,15 +135,29 @@ def _mistyped(name: Legacy, system: System, given: Collection[str]) -> Iterator[
             yield Mistake("", f"{name} has no variable of this name; {remedy}", unknown)
 
 
-def _tell_of_later_ones(system: System, given: Collection[str], inherited: Inherited) -> None:
-    later: dict[str, list[str]] = {}
-    for name, variable in system.variables.items():
-        if variable.kind == "later" and name in given:
-            later.setdefault(variable.path, []).append(name)
-    inherited.warnings.extend(
-        f"without effect yet: {', '.join(names)}; they are for [{path}], which a later version brings"
-        for path, names in later.items()
-    )
+def _lay_beneath(table: dict[str, Any], system: System, saying: Sequence[str], inherited: Inherited) -> None:
+    """Put what the system knew of its rows into the table, key by key, where that says nothing.
+
+    A channel that has a source there is left as it is. `saying` are the variables that say where the rows are.
+    """
+    for group, named in system.rows.items():
+        there = table.setdefault(group, {})
+        if not isinstance(there, dict):
+            continue  # which is told when the table is read
+        for name, rows in named.items():
+            own = there.setdefault(name, {})
+            if not isinstance(own, dict):
+                continue
+            path = paths.joined(group, name)
+            if "source" in own:
+                if own["source"] != rows.get("source", own["source"]):
+                    names = ", ".join(saying)
+                    inherited.warnings.append(f"without effect on {path}, which has another source: {names}")
+                continue
+            for key, value in rows.items():
+                if key not in own:
+                    own[key] = value
+                    inherited.applied.origins[paths.joined(path, key)] = saying[0]
 
 
 def _take(name: str, variable: Variable, text: str, table: dict[str, Any], inherited: Inherited) -> None:
@@ -123,8 +166,9 @@ def _take(name: str, variable: Variable, text: str, table: dict[str, Any], inher
         match variable.kind:
             case "key":
                 inherited.keys.append(KeySettings(name=name, key=_key(text)))
-            case "later":
-                pass  # what there is to be said of it has been said
+            case "secret":
+                text = text.removesuffix("\n").removesuffix("\r")
+                _set(name, variable.path, text, table, inherited.applied)
             case "address":
                 url = _url(text.strip(), table)
                 if url is not None:
@@ -160,7 +204,9 @@ def _count(text: str) -> str:
     return "".join(found.groups())
 
 
-_READ = MappingProxyType({"flag": _flag, "seconds": _seconds, "count": _count})
+_READ: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {"flag": _flag, "seconds": _seconds, "count": _count, "text": str}
+)
 
 
 def _url(text: str, table: Mapping[str, Any]) -> str | None:

@@ -20,11 +20,13 @@ from appliance.settings.environment import apply_environment, apply_overrides, a
 from appliance.settings.lines import Places
 from appliance.settings.literals import spelled
 from appliance.settings.scalars import Wrong
-from appliance.settings.tree import KeySettings, Legacy, ListenSettings, Settings
+from appliance.settings.tree import Legacy, ListenSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from appliance.settings.access import KeySettings
 
 T = TypeVar("T")
 _PLACE = re.compile(

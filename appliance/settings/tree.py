@@ -6,50 +6,31 @@ Every attribute is made by `setting(default, doc, *validators)`; `reloads=True` 
 
 from __future__ import annotations
 
-import datetime as dt  # noqa: TC003 - the reader resolves these annotations when it runs
 from typing import Any, Literal
 
 import attrs
 from attrs.validators import ge, gt, le, min_len
 
+from appliance.settings.access import AuthSettings, check_networks
 from appliance.settings.address import Address
-from appliance.settings.fields import Bytes, Seconds, Secret, setting
+from appliance.settings.fields import Bytes, Seconds, setting
+from appliance.settings.keeping import HistorySettings, StoreSettings
+from appliance.settings.limits import LimitSettings, ListenLimits
 
 Auth = Literal["required", "optional", "none"]
+ClientCertificates = Literal["off", "optional", "required"]
+ProxyProtocol = Literal["off", "v1", "v2", "on"]
+Forwarded = Literal["x-forwarded-for", "forwarded", "off"]
+UNIX = "unix"
+"""What stands for who comes by a Unix socket, among networks."""
 
 
 def _address(_: object, __: attrs.Attribute[str], url: str) -> None:
     Address.parse(url)
 
 
-def _with_offset(_: object, __: attrs.Attribute[dt.datetime], moment: dt.datetime) -> None:
-    if moment.utcoffset() is None:
-        raise ValueError("needs its offset from UTC, as in 2030-01-31T12:00:00Z or 2030-01-31T12:00:00+01:00")
-
-
-@attrs.frozen(kw_only=True)
-class KeySettings:
-    """One API key: a name for the logs, and the key or the file that holds it."""
-
-    name: str = setting(attrs.NOTHING, "Name of the key's owner, shown in logs", min_len(1))
-    key: Secret | None = setting(None, "The key itself", min_len(1), reloads=True)
-    key_file: str | None = setting(None, "File that holds the key", reloads=True)
-    expires: dt.datetime | None = setting(
-        None, "When the key stops working, with the offset from UTC", _with_offset, reloads=True
-    )
-    publish: tuple[str, ...] = setting(
-        (), 'Channels that its owner may publish into: `["alerts"]`, or `["*"]` for all', reloads=True
-    )
-
-
-@attrs.frozen(kw_only=True)
-class AuthSettings:
-    keys: tuple[KeySettings, ...] = setting(
-        (), "API keys; none: one is made at the first start", reloads=True
-    )
-    timeout: Seconds = setting(
-        10.0, "How long a connection may stay without showing a credential", gt(0), reloads=True
-    )
+def _proxies(_: object, __: attrs.Attribute[tuple[str, ...]], networks: tuple[str, ...]) -> None:
+    check_networks(each for each in networks if each != UNIX)
 
 
 @attrs.frozen(kw_only=True)
@@ -64,22 +45,16 @@ class TlsSettings:
         30 * 86400.0, "How long before its end a self-signed one is renewed", gt(0)
     )
     check_every: Seconds = setting(10.0, "How often certificate files are looked at for a change", gt(0))
-
-
-@attrs.frozen(kw_only=True)
-class ListenLimits:
-    """Limits of one listener; what is not set here is taken from `limits`."""
-
-    connections: int | None = setting(None, "Most open connections", ge(1), reloads=True)
-    sessions: int | None = setting(None, "Most open sessions", ge(1), reloads=True)
-    connections_per_minute: int | None = setting(
-        None, "Most new connections a minute from one address", ge(1), reloads=True
+    client_ca: str | None = setting(
+        None,
+        "PEM file of the authorities that may vouch for client certificates; looked at as the others are",
     )
-    messages_per_minute: int | None = setting(
-        None, "Most messages a minute from one session", ge(1), reloads=True
+    hsts: Seconds = setting(
+        365 * 86400.0,
+        "How long a browser that has come by TLS comes by TLS only (HSTS); 0: it is not told to",
+        ge(0),
+        reloads=True,
     )
-    subscriptions: int | None = setting(None, "Most subscriptions of one session", ge(1), reloads=True)
-    message_bytes: Bytes | None = setting(None, "Largest message from a client", ge(125), reloads=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +65,29 @@ class ListenSettings:
     auth: Auth = setting(
         "required", "Whether clients must show a credential: required, optional or none", reloads=True
     )
+    client_certificates: ClientCertificates = setting(
+        "off",
+        "Whether clients are asked for a certificate: off, optional or required (`tls://` alone)",
+        reloads=True,
+    )
+    proxies: tuple[str, ...] = setting(
+        (),
+        'Networks of the proxies that are believed who a client is: `["10.0.0.0/8"]`; `unix`: who comes by a Unix'
+        " socket",
+        _proxies,
+        reloads=True,
+    )
+    proxy_protocol: ProxyProtocol = setting(
+        "off",
+        "Whether those proxies begin with the PROXY protocol, and nobody else may come: `v1`, `v2`, `on` for either, or"
+        " `off`",
+        reloads=True,
+    )
+    forwarded: Forwarded = setting(
+        "x-forwarded-for",
+        "The header in which those proxies say who a client is: `x-forwarded-for`, `forwarded` (RFC 7239) or `off`",
+        reloads=True,
+    )
     origins: tuple[str, ...] = setting(
         ("*",),
         "Origins whose pages may open a socket here; `*`: any, for the key protects; `self`: the page's own",
@@ -99,60 +97,24 @@ class ListenSettings:
 
 
 @attrs.frozen(kw_only=True)
-class LimitSettings:
-    """Every bound in one place. A client that hits one gets an error that names it."""
-
-    connections: int = setting(12_000, "Most open connections of all kinds", ge(1), reloads=True)
-    sessions: int = setting(
-        10_000, "Most open sessions; the next one gets CONNECTION_FULL", ge(1), reloads=True
-    )
-    connections_per_minute: int = setting(
-        6_000, "Most new connections a minute from one address", ge(1), reloads=True
-    )
-    messages_per_minute: int = setting(600, "Most messages a minute from one session", ge(1), reloads=True)
-    subscriptions: int = setting(
-        200, "Most subscriptions (topics and patterns) of one session", ge(1), reloads=True
-    )
-    message_bytes: Bytes = setting(65_536, "Largest message from a client", ge(125), reloads=True)
-    head_bytes: Bytes = setting(16_384, "Largest request head", ge(1024), reloads=True)
-    handshake: Seconds = setting(
-        10.0, "Deadline for TLS handshake, request head and upgrade together", gt(0), reloads=True
-    )
-    keep_alive: Seconds = setting(60.0, "How long an HTTP connection may idle between requests", gt(0))
-    event_bytes: Bytes = setting(262_144, "Largest event that a channel may publish", ge(1024))
-    topics: int = setting(10_000, "Most topics of one channel", ge(1))
-    burst: Bytes = setting(262_144, "Most bytes joined into one write to a client", ge(4096))
-    stalled: Seconds = setting(
-        60.0, "How long a client's socket may accept nothing before it is closed", gt(0), reloads=True
-    )
-    unsent: Bytes = setting(
-        32_768, "Unsent bytes that the kernel may hold for one client (TCP_NOTSENT_LOWAT)", ge(4096)
-    )
-    idle: Seconds | None = setting(
-        None,
-        "How long a session may neither send nor be sent a message before it is closed; none: for ever",
-        gt(0),
-        reloads=True,
-    )
-    goodbye: Seconds = setting(
-        5.0, "How long a client may take to answer the end of its session", gt(0), le(60), reloads=True
-    )
-    linger: Seconds = setting(
-        2.0, "How long a peer may take to read the last bytes of its connection", gt(0), le(60), reloads=True
-    )
-    answer: Seconds = setting(
-        5.0, "How long a channel may take to make what a client asks for now", gt(0), reloads=True
-    )
-    wait: Seconds = setting(30.0, "Longest wait of a poll for the next event", gt(0), reloads=True)
-    page: int = setting(1_000, "Most events of one answer to a poll", ge(1), reloads=True)
-
-
-@attrs.frozen(kw_only=True)
 class PublishSettings:
     """What applications may send to `POST /api/v1/publish`."""
 
     body_bytes: Bytes = setting(1_048_576, "Largest body of a request", ge(1024), reloads=True)
     events: int = setting(1_000, "Most events of a request", ge(1), reloads=True)
+    events_per_second: float = setting(
+        20_000.0, "Most events a second of one principal, over all its requests", gt(0), reloads=True
+    )
+    bytes_per_second: Bytes = setting(
+        16 * 1024**2, "Most bytes of bodies a second of one principal", ge(1024), reloads=True
+    )
+    burst: Seconds = setting(
+        2.0,
+        "How much of these rates may come at once: what they allow in so long",
+        gt(0),
+        le(3600),
+        reloads=True,
+    )
     keys: int = setting(10_000, "Idempotency keys that are remembered, the newest ones", ge(1), reloads=True)
     keys_age: Seconds = setting(86_400.0, "How long an idempotency key is remembered", gt(0), reloads=True)
 
@@ -180,6 +142,14 @@ class TradingSettings:
     price_interval: Seconds = setting(3.0, "Time between two `price_update` messages", ge(0.05), le(3600))
     portfolio_interval: Seconds = setting(
         5.0, "Time between two `portfolio_update` messages", ge(0.05), le(3600)
+    )
+    lull: Seconds = setting(
+        1.0,
+        "On a shared path: how long a client that has said nothing is told no prices and portfolios, so that one of "
+        "cryptointel's has the time to say what it is; half of an interval at most",
+        ge(0.0),
+        le(60),
+        reloads=True,
     )
 
 
@@ -209,26 +179,24 @@ class HeartbeatSettings:
 
 
 @attrs.frozen(kw_only=True)
-class HistorySettings:
-    """What a topic keeps for clients that come back; what is not set is the channel's own choice."""
-
-    count: int | None = setting(None, "Most events of one topic", ge(1))
-    age: Seconds | Literal["none"] | None = setting(
-        None, 'Oldest event kept; `"none"`: however old', gt(0), but="none"
-    )
-    bytes: Bytes | None = setting(None, "Most bytes of one topic", ge(1024))
-
-
-@attrs.frozen(kw_only=True)
 class ChannelSettings:
-    """What can be said of any channel. The other keys of its table are its plugin's own settings."""
+    """What can be said of any channel. The other keys of its table are options of its plugin, and of its source."""
 
     enabled: bool = setting(default=True, doc="Whether the channel exists")
     plugin: str | None = setting(
         None,
-        "Registered channel that this one is another of, under a name of its own; none: the one of its name",
+        "Registered channel that this one is another of, under a name of its own; none: the one of its name, or what"
+        " its source makes of it",
     )
     source: str | None = setting(None, "Source of the rows; none: the channel's own choice")
+    mode: Literal["state", "log"] | None = setting(
+        None, "Whether the newest event of a topic counts, or each; none: the channel's own choice"
+    )
+    message: str | None = setting(
+        None,
+        "Type of its messages in the appliance's own protocol; none: the channel's own choice",
+        min_len(1),
+    )
     publish: bool | None = setting(
         None, "Whether applications may publish into it; none: when its source is `publish`"
     )
@@ -237,9 +205,13 @@ class ChannelSettings:
         "Silence after which the channel is stale: clients are told, and its producer starts anew; none: never",
         gt(0),
     )
+    required: bool = setting(
+        default=False,
+        doc="Whether the appliance is not ready (`/ready`) without it, or while it is not healthy",
+    )
     history: HistorySettings = setting(HistorySettings, "What each topic keeps")
     options: dict[str, Any] = setting(
-        dict, "The plugin's own settings (all other keys of the table)", rest=True
+        dict, "Options of the plugin and of the source (all other keys of the table)", rest=True
     )
 
 
@@ -258,8 +230,20 @@ class LogSettings:
     level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "Least level that is written", reloads=True
     )
-    format: Literal["auto", "console", "json"] = setting(
-        "auto", "`auto`: console in a terminal, JSON otherwise"
+    format: Literal["auto", "console", "json", "journald"] = setting(
+        "auto", "`auto`: console in a terminal, fields for systemd's journal (`journald`), JSON otherwise"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class AuditSettings:
+    """Who was let in and who was not, and what was changed of that."""
+
+    file: str | None = setting(
+        None, "File that the audit log is added to, or `journal`, or `stderr`; none: it is part of the log"
+    )
+    queue: int = setting(
+        10_000, "Most lines that wait to be written; past it they are lost, and counted", ge(1)
     )
 
 
@@ -299,6 +283,12 @@ class ProducerSettings:
         ge(1),
     )
     window: Seconds = setting(60.0, "Time within which `offences` are counted", gt(0))
+    silences: int = setting(
+        20,
+        "A producer that is started anew so often in a row because of `stale_after` is quarantined; 0: never, as for a"
+        " market that closes",
+        ge(0),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -340,7 +330,9 @@ class StatusSettings:
 class Settings:
     """The whole configuration."""
 
-    state_dir: str | None = setting(None, "Folder for keys and certificates; none: a per-user folder (XDG)")
+    state_dir: str | None = setting(
+        None, "Folder for keys, certificates and durable histories; none: a per-user folder (XDG)"
+    )
     plugins_dir: tuple[str, ...] = setting((), "Folders with plugins, beside the built-in ones", reloads=True)
     listen: tuple[ListenSettings, ...] = setting(
         (ListenSettings(url="tls://127.0.0.1:8443"),), "Where to listen", min_len(1)
@@ -364,9 +356,11 @@ class Settings:
     producers: ProducerSettings = setting(ProducerSettings, "What the producers of plugins may take")
     plugins: PluginSettings = setting(PluginSettings, "How files in `plugins_dir` are checked and taken up")
     restart: RestartSettings = setting(RestartSettings, "How failed producers are restarted")
+    store: StoreSettings = setting(StoreSettings, "What durable histories are kept in")
     status: StatusSettings = setting(StatusSettings, "The `system:status` topic")
     stop: StopSettings = setting(StopSettings, "How the appliance stops")
     log: LogSettings = setting(LogSettings, "The log")
+    audit: AuditSettings = setting(AuditSettings, "The audit log")
     aliases: dict[str, dict[str, str]] = setting(
         {"price": {"bitcoin": "BTC", "ethereum": "ETH", "solana": "SOL", "cardano": "ADA"}},
         'Other names for keys, a table per channel: `[aliases.price]` with `bitcoin = "BTC"`',

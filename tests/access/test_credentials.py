@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.access import credentials
 from appliance.access.credentials import find, from_header
-from appliance.access.principals import LONGEST, Credential
+from appliance.access.principals import LONGEST, Credential, Kind, Principal
 from appliance.core.errors import ErrorCode, RequestError
 
 KEYS = st.text([chr(code) for code in range(0x21, 0x7F)], min_size=1, max_size=100)
@@ -108,3 +109,19 @@ def test_whatever_comes_is_a_credential_or_none_or_an_invalid_token(
         assert outcome.text.isascii()
     else:
         assert outcome in {None, ErrorCode.INVALID_TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("kind", "headers", "query", "way"),
+    [
+        ("key", [(b"authorization", b"Bearer sk_a")], "token=sk_b", "header"),
+        ("token", [], "token=sk_b", "query"),
+        ("key", [], "", "message"),
+        ("certificate", [], "", "handshake"),
+        ("anonymous", [], "token=sk_b", None),
+    ],
+)
+def test_the_way_in_which_somebody_has_shown_who_it_is(
+    kind: Kind, headers: list[tuple[bytes, bytes]], query: str, way: str | None
+) -> None:
+    assert credentials.way(Principal("ann", kind=kind), headers, query) == way

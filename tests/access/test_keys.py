@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.access.keys import Keys, make_key
-from appliance.access.principals import Credential, Principal
+from appliance.access.keys import Keys
+from appliance.access.principals import Credential, CredentialError, Principal
+from appliance.access.secret_text import make
+from appliance.core.entitlements import Entitlements
 from appliance.core.errors import ErrorCode, RequestError, SettingsError
+from appliance.settings.access import KeySettings
 from appliance.settings.fields import Secret
-from appliance.settings.tree import KeySettings
 
 END = dt.datetime(2030, 1, 31, 12, tzinfo=dt.UTC)
 TEXTS = st.text([chr(code) for code in range(0x21, 0x7F)], min_size=1, max_size=40)
@@ -110,36 +112,37 @@ def test_all_mistakes_are_told_at_once_without_the_keys() -> None:
     assert not any(key in str(caught.value) for key in ("two words", "sk_twice"))
 
 
-def test_a_key_publishes_where_its_entry_says() -> None:
+def test_a_key_allows_what_its_entry_says() -> None:
     keys = Keys(
         [
-            KeySettings(name="app", key=Secret("sk_app"), publish=("alerts", "pre*")),
-            KeySettings(name="reader", key=Secret("sk_reader")),
+            KeySettings(name="app", key=Secret("sk_app"), publish=("alerts", "pre*"), sessions=2),
+            KeySettings(name="reader", key=Secret("sk_reader"), read=("price:*",), expires=END),
         ]
     )
     app = keys.authenticate(Credential("sk_app", "header"), 0.0)
     reader = keys.authenticate(Credential("sk_reader", "header"), 0.0)
-    assert [name for name in ("alerts", "predictions", "price") if app.may_publish(name)] == [
-        "alerts",
-        "predictions",
-    ]
-    assert not reader.may_publish("alerts")
+    assert app == Principal("app", Entitlements(publish=("alerts", "pre*"), sessions=2))
+    assert reader == Principal("reader", Entitlements(read=("price:*",)), expires=END.timestamp())
 
 
-def test_a_grant_that_names_no_channel_is_a_mistake() -> None:
-    with pytest.raises(SettingsError) as caught:
-        Keys(
-            [KeySettings(name="app", key=Secret("sk_app"), publish=("*", "alerts", "alerts:AAPL", "", "*x"))]
-        )
-    assert [mistake.path for mistake in caught.value.mistakes] == [
-        f"auth.keys[0].publish[{place}]" for place in (2, 3, 4)
-    ]
+def test_a_key_in_the_form_of_made_ones_is_told_of_by_its_id() -> None:
+    made = make()
+    keys = Keys([entry("one", made.text), entry("two", "sk_chosen")])
+    assert keys.authenticate(Credential(made.text, "header"), 0.0).credential == made.id
+    assert keys.authenticate(Credential("sk_chosen", "header"), 0.0).credential is None
 
 
-def test_a_made_key_is_new_recognisable_and_can_be_shown() -> None:
-    made = {make_key() for _ in range(20)}
-    assert len(made) == 20
-    for key in made:
-        assert key.startswith("sk_")
-        assert len(key) == 46
-        assert Keys([entry("one", key)]).authenticate(Credential(key, "subprotocol"), 0.0).name == "one"
+def test_who_was_let_in_is_known_again_by_other_settings() -> None:
+    before = Keys([entry("app", "sk_app"), KeySettings(name="ending", key=Secret("sk_ending"), expires=END)])
+    app, ending = (before.authenticate(Credential(f"sk_{name}", "header"), 0.0) for name in ("app", "ending"))
+    narrowed = Keys([KeySettings(name="app", key=Secret("sk_app"), read=("price:*",))])
+    found = narrowed.review(app, 0.0)
+    assert found is not None
+    assert found.entitlements.read == ("price:*",)
+    with pytest.raises(CredentialError) as caught:
+        narrowed.review(ending, 0.0)
+    assert caught.value.code is ErrorCode.REVOKED_TOKEN
+    with pytest.raises(CredentialError) as caught:
+        before.review(ending, END.timestamp())
+    assert caught.value.code is ErrorCode.EXPIRED_TOKEN
+    assert narrowed.review(Principal("app"), 0.0) is None

@@ -4,76 +4,54 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from appliance.access.principals import ANONYMOUS, LONGEST, Authenticator, Chain, Credential, Principal
+from appliance.access.principals import LONGEST, Authenticator, Chain, Credential, CredentialError, Principal
+from appliance.core.entitlements import Entitlements
 from appliance.core.errors import ErrorCode, RequestError
 
 SHOWN = Credential("sk_shown", "header")
 
 
 @attrs.define
-class Gate:
+class Door:
     """An authenticator with one answer, which notes when it is asked."""
 
     answer: Principal | ErrorCode
+    why: str = "no"
     asked: list[float] = attrs.Factory(list)
 
     def authenticate(self, _credential: Credential, now: float) -> Principal:
         self.asked.append(now)
         if isinstance(self.answer, ErrorCode):
-            raise RequestError(self.answer, "no")
+            raise CredentialError(self.why, code=self.answer)
         return self.answer
 
-
-def chain(*gates: Authenticator) -> Chain:
-    return Chain(gates)
-
-
-@pytest.mark.parametrize(
-    ("read", "topic", "allowed"),
-    [
-        (("*",), "price:BTC", True),
-        (("price:BTC",), "price:BTC", True),
-        (("price:BTC",), "price:BTCUSD", False),
-        (("price:*",), "price:BTC", True),
-        (("price:*",), "prices:BTC", False),
-        (("price:*",), "price:*", True),
-        (("price:B*",), "price:*", False),
-        (("price:*", "signals:high"), "signals:high", True),
-        ((), "price:BTC", False),
-    ],
-)
-def test_may_read_by_grants(read: tuple[str, ...], topic: str, *, allowed: bool) -> None:
-    assert Principal("p", read).may_read(topic) is allowed
+    def review(self, principal: Principal, now: float) -> Principal | None:
+        """Know who it has let in itself."""
+        self.asked.append(now)
+        return principal if principal == self.answer else None
 
 
-@given(grant=st.text("ab:", max_size=4), pattern=st.text("ab:", max_size=4), topic=st.text("ab:", max_size=6))
-def test_who_may_read_a_pattern_may_read_every_topic_of_it(grant: str, pattern: str, topic: str) -> None:
-    principal = Principal("p", (f"{grant}*",))
-    if principal.may_read(f"{pattern}*") and topic.startswith(pattern):
-        assert principal.may_read(topic)
+def chain(*doors: Authenticator) -> Chain:
+    return Chain(doors)
 
 
-@pytest.mark.parametrize(
-    ("publish", "channel", "allowed"),
-    [
-        ((), "alerts", False),
-        (("*",), "alerts", True),
-        (("alerts",), "alerts", True),
-        (("alerts",), "alerts2", False),
-        (("ale*",), "alerts", True),
-        (("price", "ale*"), "predictions", False),
-    ],
-)
-def test_may_publish_by_grants(publish: tuple[str, ...], channel: str, *, allowed: bool) -> None:
-    assert Principal("p", publish=publish).may_publish(channel) is allowed
+def test_a_principal_may_do_what_it_is_entitled_to() -> None:
+    principal = Principal("p", Entitlements(read=("price:*",), publish=("alerts",)))
+    assert (principal.entitlements.scope.covers("price:*"), principal.entitlements.scope.covers("*")) == (
+        True,
+        False,
+    )
+    assert (principal.may_publish("alerts"), principal.may_publish("price")) == (True, False)
 
 
-def test_the_anonymous_principal_reads_everything_and_publishes_nothing() -> None:
-    assert ANONYMOUS.may_read("price:BTC")
-    assert not ANONYMOUS.may_publish("alerts")
+def test_the_log_tells_who_it_is_and_by_which_credential() -> None:
+    assert Principal("ann").told == {"principal": "ann", "kind": "key"}
+    assert Principal("ann", kind="token", credential="t-1").told == {
+        "principal": "ann",
+        "kind": "token",
+        "credential": "t-1",
+    }
 
 
 def test_a_credential_keeps_its_text_out_of_its_repr() -> None:
@@ -94,22 +72,53 @@ def test_the_longest_credential_is_accepted() -> None:
     assert len(Credential("x" * LONGEST, "message").text) == LONGEST
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (ErrorCode.INVALID_TOKEN, "the credential is not known"),
+        (ErrorCode.EXPIRED_TOKEN, "the credential has expired"),
+    ],
+)
+def test_why_a_credential_is_refused_is_not_in_the_message(code: ErrorCode, message: str) -> None:
+    error = CredentialError("the audience is another", code=code)
+    assert (error.code, error.message, error.why) == (code, message, "the audience is another")
+
+
 def test_a_chain_asks_until_one_knows_the_credential() -> None:
-    first, second, third = Gate(ErrorCode.INVALID_TOKEN), Gate(Principal("ann")), Gate(Principal("bob"))
+    first, second, third = Door(ErrorCode.INVALID_TOKEN), Door(Principal("ann")), Door(Principal("bob"))
     assert chain(first, second, third).authenticate(SHOWN, 5.0) == Principal("ann")
     assert (first.asked, second.asked, third.asked) == ([5.0], [5.0], [])
 
 
 def test_a_chain_lets_who_knows_the_credential_refuse_it() -> None:
-    last = Gate(Principal("bob"))
-    with pytest.raises(RequestError) as caught:
-        chain(Gate(ErrorCode.EXPIRED_TOKEN), last).authenticate(SHOWN, 0.0)
+    last = Door(Principal("bob"))
+    with pytest.raises(CredentialError) as caught:
+        chain(Door(ErrorCode.EXPIRED_TOKEN), last).authenticate(SHOWN, 0.0)
     assert caught.value.code is ErrorCode.EXPIRED_TOKEN
     assert last.asked == []
 
 
-@pytest.mark.parametrize("gates", [(), (Gate(ErrorCode.INVALID_TOKEN), Gate(ErrorCode.INVALID_TOKEN))])
-def test_a_credential_that_nobody_knows_is_an_invalid_token(gates: tuple[Gate, ...]) -> None:
-    with pytest.raises(RequestError) as caught:
-        chain(*gates).authenticate(SHOWN, 0.0)
-    assert caught.value.code is ErrorCode.INVALID_TOKEN
+@pytest.mark.parametrize(
+    ("doors", "why"),
+    [
+        ((), "nothing lets anybody in"),
+        ((Door(ErrorCode.INVALID_TOKEN, "one"), Door(ErrorCode.INVALID_TOKEN, "two")), "one; two"),
+    ],
+)
+def test_a_credential_that_nobody_knows_is_an_invalid_token(doors: tuple[Door, ...], why: str) -> None:
+    with pytest.raises(CredentialError) as caught:
+        chain(*doors).authenticate(SHOWN, 0.0)
+    assert (caught.value.code, caught.value.why) == (ErrorCode.INVALID_TOKEN, why)
+
+
+def test_whoever_has_let_somebody_in_says_what_has_become_of_that() -> None:
+    first, second = Door(Principal("ann")), Door(Principal("bob"))
+    both = chain(first, second)
+    assert both.review(Principal("bob"), 5.0) == Principal("bob")
+    assert both.review(Principal("carl"), 6.0) is None
+    assert (first.asked, second.asked) == ([5.0, 6.0], [5.0, 6.0])
+
+
+def test_what_it_is_known_by_is_neither_told_nor_compared() -> None:
+    assert Principal("ann", proof="a-secret") == Principal("ann", proof="another")
+    assert "a-secret" not in repr(Principal("ann", proof="a-secret"))

@@ -47,7 +47,7 @@ def machine() -> dict[str, str | int]:
         "Linux": platform.release(),
         "Python": platform.python_version(),
     }
-    for name in ("websockets", "fastapi", "uvicorn", "uvloop", "httptools"):
+    for name in ("websockets", "fastapi", "uvicorn", "uvloop", "httptools", "asyncpg"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

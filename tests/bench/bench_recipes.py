@@ -125,9 +125,11 @@ def recipes(appliance: Sequence[str]) -> list[Recipe]:
     ]
 
 
-def choose(all_recipes: Sequence[Recipe], names: Collection[str]) -> list[Recipe]:
-    """Keep the listeners of these names, and the servers that have any; no names: all."""
-    known = [listener.name for recipe in all_recipes for listener in recipe.listeners]
+def choose(
+    all_recipes: Sequence[Recipe], names: Collection[str], *, beside: Collection[str] = ()
+) -> list[Recipe]:
+    """Keep the listeners of these names, and the servers that have any; no names: all. `beside` are names of others."""
+    known = [*(listener.name for recipe in all_recipes for listener in recipe.listeners), *beside]
     if unknown := sorted(set(names) - set(known)):
         raise BenchError(f"{', '.join(unknown)}: no such server, only {', '.join(known)}")
     chosen = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import socket
 import subprocess
@@ -19,13 +20,14 @@ from tests.bench.bench_measure import Process
 from tests.bench.bench_recipes import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import ExitStack
 
     from tests.bench.bench_recipes import Listener, Order, Recipe
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+UNIT = ROOT / "packaging" / "systemd" / "appliance.service"
 SIZE = 200
 """Bytes of a message of the peers."""
 
@@ -40,7 +42,9 @@ plugins_dir = [{plugins}]
 [limits]
 connections = {most}
 sessions = {most}
+connections_per_address = {most}
 connections_per_minute = 1000000
+handshakes_per_minute = 1000000
 
 [status]
 every = 86400  # else its events would fall into some turns and not into others
@@ -68,13 +72,30 @@ class Running:
         pipe = subprocess.PIPE
         with self._errors.open("wb") as errors:
             self.popen = subprocess.Popen(
-                command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=errors, text=True
+                command,
+                cwd=ROOT,
+                env=os.environ | environment(UNIT.read_text()),
+                stdin=pipe,
+                stdout=pipe,
+                stderr=errors,
+                text=True,
             )
         stack.callback(self._end)
 
     def failed(self, what: str) -> BenchError:
         said = self._errors.read_text(errors="replace").strip()[-2000:]
         return BenchError(f"{self.name}: {what}\n{said}".rstrip())
+
+    def wait_listening(self, ports: Collection[int], sockets: Collection[Path] = ()) -> None:
+        """Wait until it listens at all these ports, and has made these sockets."""
+        end = time.monotonic() + _START
+        while time.monotonic() < end:
+            if self.popen.poll() is not None:
+                raise self.failed(f"ended with {self.popen.returncode} at its start")
+            if all(map(Path.exists, sockets)) and all(map(_listens, ports)):
+                return
+            time.sleep(0.05)
+        raise self.failed(f"did not listen within {_START:.0f} s")
 
     def _end(self) -> None:
         if not self._obeys:  # else the end of its input is enough, and it says goodbye
@@ -93,10 +114,11 @@ class Server:
         self.recipe = recipe
         self._stem = folder / recipe.name.replace(" ", "-")
         names = [listener.name for listener in recipe.listeners]
-        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._running = Running(recipe.name, self._command(most), folder, stack=stack)
         self.process = Process(self._running.popen.pid)
-        self._wait_listening()
+        sockets = [Path(self._orders(listener)) for listener in recipe.listeners]
+        self._running.wait_listening(self._ports.values(), sockets)
 
     def url(self, listener: Listener) -> str:
         return f"{listener.scheme}://127.0.0.1:{self._ports[listener.name]}{listener.path}"
@@ -141,17 +163,6 @@ class Server:
     def _own_configuration(self) -> str:
         assert self.recipe.configuration is not None
         return self.recipe.configuration.format(orders=json.dumps(str(self._stem.with_suffix(".orders"))))
-
-    def _wait_listening(self) -> None:
-        end = time.monotonic() + _START
-        while time.monotonic() < end:
-            if self._running.popen.poll() is not None:
-                raise self._running.failed(f"ended with {self._running.popen.returncode} at its start")
-            sockets = (Path(self._orders(listener)) for listener in self.recipe.listeners)
-            if all(map(Path.exists, sockets)) and all(map(_listens, self._ports.values())):
-                return
-            time.sleep(0.05)
-        raise self._running.failed(f"did not listen within {_START:.0f} s")
 
 
 class Clients:
@@ -198,7 +209,14 @@ class Clients:
         return answer
 
 
-def _free_ports(count: int) -> list[int]:
+def environment(unit: str) -> dict[str, str]:
+    """Give what a unit of systemd has in its environment: the servers are measured as it runs ours, the peers too."""
+    lines = (line.partition("=") for line in unit.splitlines())
+    values = (value for name, _, value in lines if name == "Environment")
+    return dict(value.split("=", 1) for value in values)
+
+
+def free_ports(count: int) -> list[int]:
     free: list[int] = []
     for port in random.sample(_PORTS, 100):
         if len(free) == count:

@@ -1,7 +1,8 @@
 """How the messages of each family are read: to which topic one belongs, and which number of it.
 
 Must not know sockets or frames, nor where a client stands. Rows are those of `numbered`, in every family. What is no
-message of a family is refused, above all one of another family.
+message of a family is refused, above all one of another family: but that cryptointel's may hear those of trading, with
+whom they share a path, until it is known whose they are.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ ACCOUNT = "paper"
 """The only portfolio: its numbers all go to it."""
 
 _PONG = json.dumps({"type": "pong"})
+_OF_TRADING = frozenset({"price_update", "portfolio_update", "signal", "trade_executed"})
 
 
 def family(name: str, turns: Turns) -> Parse:
@@ -37,6 +39,9 @@ def family(name: str, turns: Turns) -> Parse:
 def _cryptointel(turns: Turns, payload: bytes) -> Said:
     said = own(payload)
     if said.topic is None:
+        # Whoever has said nothing on the path that they share is a client of trading.
+        if said.type in _OF_TRADING:
+            return Said(said.type, foreign=True)
         return _one_of(said, "subscribed", "error", "pong")
     if said.topic.startswith("price:") and said.type == "price_update":
         _expect((said.topic, said.offset), _price(turns, json.loads(payload)["data"]))

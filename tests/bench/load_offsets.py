@@ -26,7 +26,8 @@ class Said:
 
     An event stands at `offset`; a gap covers `offset` to `until`, both missing. `start` holds the
     positions that an answer to `subscribe` gives: the next event of a topic follows its position. A `digest` tells of
-    several events at once. `reply` is what an honest client answers.
+    several events at once. `reply` is what an honest client answers. What is `foreign` is told to another family's
+    clients, and to one that has not shown yet whose it is.
     """
 
     type: str
@@ -37,6 +38,7 @@ class Said:
     start: tuple[tuple[str, int], ...] = ()
     digest: Digest | None = None
     reply: str = ""
+    foreign: bool = False
 
 
 def own(payload: bytes) -> Said:

@@ -140,6 +140,8 @@ class Party:
 
     def _note(self, member: Member, said: Said, payload: bytes) -> None:
         self._kinds[said.type] += 1
+        if said.foreign and member.ready:
+            raise ValueError(f"{said.type} is told to other families")
         if said.type.startswith("error"):
             self.errors[said.type] += 1
         if said.topic is not None:

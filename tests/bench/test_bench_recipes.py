@@ -12,6 +12,7 @@ RECIPES = [*recipes(["appliance"]), dialects(["appliance"])]
 
 def test_one_way_into_a_server_can_be_chosen() -> None:
     assert choose(RECIPES, ()) == RECIPES
+    assert choose(RECIPES, {"xid full"}, beside=["xid full"]) == []
     (floor, appliance, spoken) = choose(RECIPES, {"floor", "appliance TLS", "ara"})
     assert floor == RECIPES[0]
     assert [listener.name for listener in (*appliance.listeners, *spoken.listeners)] == [

@@ -77,11 +77,23 @@ def test_what_is_no_message_of_a_family_is_refused(name: str, payload: bytes) ->
 
 def test_what_other_families_are_told_is_refused() -> None:
     signal = {"type": "signal", **numbered.signal("A", 4)}
-    for name in ("cryptointel", "ara", "data-ws"):
+    for name in ("ara", "data-ws"):
         with pytest.raises(ValueError, match=r"told to other families|KeyError"):
             read(name, **signal)
     with pytest.raises(ValueError, match="told to other families"):
         read("trading", type="subscribed", channels=[])
+
+
+def test_cryptointel_may_hear_those_with_whom_it_shares_a_path() -> None:
+    for kind, details in (
+        ("signal", numbered.signal("A", 4)),
+        ("trade_executed", numbered.trade("A", 4)),
+        ("price_update", {"symbols": {"A": numbered.price(5)}}),
+        ("portfolio_update", {"channel": "portfolio", "data": numbered.portfolio("A", 6)}),
+    ):
+        assert read("cryptointel", type=kind, **details) == Said(kind, foreign=True)
+    with pytest.raises(ValueError, match="told to other families"):
+        read("cryptointel", type="connected")
 
 
 def test_an_event_without_a_number_is_refused() -> None:

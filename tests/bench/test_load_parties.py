@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.bench import numbered
@@ -53,6 +54,10 @@ def trading(
             load.close()
 
 
+def _all_gone(load: Load) -> bool:
+    return not load.live()
+
+
 def findings(**found: int) -> dict[str, Any]:
     wanted = Findings(**found)
     return {name: getattr(wanted, name) for name in ("gaps", "misfits", "offbeat")}
@@ -96,6 +101,26 @@ def test_digests_that_nobody_asked_for_end_the_client() -> None:
     with trading(sends(PONG, prices(0, 1, 2)), follows=False) as load:
         load.run(WITHIN, until=lambda: not load.live())
         assert load.report()["errors"] == {"not a message: prices that were not asked for": 3}
+
+
+def test_what_is_told_to_others_may_come_until_it_is_known_whose_a_client_is() -> None:
+    foreign, subscribed = prices(0, 1, 2), json.dumps({"type": "subscribed", "channels": []})
+    for script, lost in (
+        ((foreign, subscribed), {}),
+        ((subscribed, foreign), {"not a message: price_update is told to other families": 2}),
+    ):
+        with serving(sends(*script)) as url:
+            plan = Plan(
+                targets=(Target(url=url),), clients=2, ready="subscribed", parse=family("cryptointel", TURNS)
+            )
+            load = Load(plan)
+            load.connect(WITHIN)
+            if lost:
+                assert load.run(WITHIN, until=partial(_all_gone, load))
+            report = load.report()
+            load.close()
+        assert report["errors"] == lost
+        assert report["deliveries"] == 0
 
 
 def test_events_before_a_client_is_ready_are_early() -> None:

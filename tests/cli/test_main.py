@@ -56,8 +56,18 @@ def test_help_lists_the_commands() -> None:
         assert done.status == 0
         assert [line.split()[0] for line in done.output.partition("Commands:\n")[2].splitlines()] == [
             "check",
+            "describe",
+            "doctor",
+            "keys",
             "plugins",
+            "record",
+            "replay",
             "serve",
+            "sql",
+            "store",
+            "systemd",
+            "token",
+            "upgrade",
             "version",
         ]
 
@@ -66,7 +76,8 @@ def test_help_lists_the_commands() -> None:
     ("command", "options"),
     [
         ("serve", {"--config", "--listen", "--state-dir", "--set"}),
-        ("check", {"--listen", "--state-dir", "--set"}),
+        ("check", {"--listen", "--state-dir", "--set", "--connect", "--timeout"}),
+        ("describe", {"--config", "--listen", "--state-dir", "--set"}),
         ("version", set()),
     ],
 )
@@ -87,6 +98,7 @@ def test_help_explains_each_option(command: str, options: set[str]) -> None:
         (["serve", "now"], "unexpected extra argument (now)"),
         (["serve", "--config", "/"], "File '/' is a directory"),
         (["check"], "Missing argument 'FILE'"),
+        (["check", "a.toml", "--connect", "--timeout", "0"], "0.0 is not in the range 0<x<=3600"),
         (["version", "--short"], "No such option '--short'"),
     ],
 )

@@ -67,8 +67,8 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path, *arguments: str) -> Iterator[Served]:
-    """Serve the file in a folder, until the block ends."""
+def served(folder: Path, *arguments: str, **variables: str) -> Iterator[Served]:
+    """Serve the file in a folder, until the block ends; `variables` are added to the environment."""
     command = [
         sys.executable,
         "-m",
@@ -80,7 +80,7 @@ def served(folder: Path, *arguments: str) -> Iterator[Served]:
     process = subprocess.Popen(
         [*command, "--state-dir", str(folder / "state"), *arguments],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -164,7 +164,8 @@ def test_with_keys_of_the_users_none_is_made(tmp_path: Path) -> None:
         running.wait_for("serving")
         hello = running.hello()
     assert [line for line in hello if "key" in line or "k-of-alice" in line] == []
-    assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "plugins.json"]
+    names = {path.name for path in (tmp_path / "state").iterdir()}
+    assert names == {"plugins.json", "seal_key", "store.db", "store.db-kept", "store.db-wal"}
 
 
 def test_a_unix_socket_is_there_while_it_is_served(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def test_the_wait_shrinks_with_time() -> None:
 def test_it_holds_no_more_than_its_size() -> None:
     bucket = Bucket(rate=10, size=2, updated=0)
     bucket.take(0)
-    assert not bucket.is_full(0.05)
-    assert bucket.is_full(1000)
+    assert bucket.spent(0.05)
+    assert not bucket.spent(1000)
     assert [bucket.take(1000) == 0 for _ in range(3)] == [True, True, False]
 
 
@@ -73,3 +73,21 @@ def test_it_gives_all_that_there_is(rate: float, size: int, steps: list[float]) 
             assert tokens >= -1e-6
         else:
             assert wait == pytest.approx((1 - tokens) / rate, abs=1e-6)
+
+
+def test_a_large_piece_may_be_spent_as_long_as_there_is_anything() -> None:
+    bucket = Bucket(rate=10, size=20, updated=0)
+    assert bucket.lacking(0) == 0
+    bucket.take_all(100, 0)
+    assert bucket.lacking(0) == pytest.approx(8.1)
+    assert bucket.lacking(8) > 0
+    assert bucket.lacking(8.1) == 0
+
+
+def test_it_tells_what_part_of_it_is_gone() -> None:
+    bucket = Bucket(rate=1, size=10, updated=0)
+    assert bucket.spent(0) == 0
+    for _ in range(5):
+        bucket.take(0)
+    assert bucket.spent(0) == pytest.approx(0.5)
+    assert bucket.spent(5) == 0

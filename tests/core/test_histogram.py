@@ -64,3 +64,17 @@ def test_quantiles_do_not_fall(values: list[float]) -> None:
     assert quantiles == sorted(quantiles)
     assert quantiles[-1] == pytest.approx(max(values))
     assert histogram.mean == pytest.approx(sum(values) / len(values))
+
+
+@given(st.lists(seconds | st.floats(0, 1e12), max_size=200))
+def test_doublings_count_what_is_up_to_their_edges(values: list[float]) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.observe(value)
+    told = list(histogram.doublings())
+    assert [edge for edge, _ in told] == [1e-6 * 2**step for step in range(len(told))]
+    assert told[-1][0] > 86_400
+    for edge, count in told:
+        # What lies on an edge may be counted on either side of it.
+        assert sum(value < edge * (1 - 1e-9) for value in values) <= count
+        assert count <= sum(value <= edge * (1 + 1e-9) for value in values)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core import chain
+from appliance.core import chain, passages
 from appliance.core.events import Mode
 from appliance.core.history import Retention, Topic
 from appliance.core.outbox import Outbox
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.core.events import Entry
+    from appliance.core.passages import Passage
 
 
 @attrs.define
@@ -49,6 +50,9 @@ class Reading:
 
     def frame(self, entry: Entry) -> bytes:
         return b"%d;" % entry.offset
+
+    def passage(self, first: int) -> Passage:
+        return passages.read(self.topic, first, self.frame)
 
     def gap(self, first: int, last: int) -> bytes:  # noqa: ARG002 - a limit leaves things out knowingly
         return b""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.core import topics
 from appliance.core.errors import ErrorCode, RequestError
-from appliance.core.topics import MOST_CHARACTERS, Aliases
+from appliance.core.topics import MOST_CHARACTERS, Aliases, matches, overlap
 
 # Few letters, so that names, beginnings and patterns meet often.
 words = st.text(alphabet="ab:*", max_size=6)
@@ -150,3 +151,11 @@ def test_aliases_agree_with_their_table(table: dict[str, dict[str, str]], channe
     expected = topics.join(channel, table.get(channel, {}).get(key, key))
     assert aliases.canonical(name) == expected
     assert aliases.canonical(expected) == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("ab:*", min_size=1, max_size=4), min_size=1, max_size=3))
+def test_patterns_overlap_where_a_name_fits_all(patterns: list[str]) -> None:
+    patterns = [pattern.replace("*", "") + "*" * pattern.endswith("*") for pattern in patterns]
+    names = ["".join(letters) for size in range(5) for letters in product("ab:", repeat=size)]
+    assert overlap(*patterns) == any(all(matches(p, name) for p in patterns) for name in names)

@@ -19,7 +19,6 @@ from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.events import Entry
 from appliance.dialects import ara
 from appliance.dialects.ara import (
-    MOST_CHOICES,
     AlertConfig,
     ConfigureAlerts,
     Kind,
@@ -30,6 +29,7 @@ from appliance.dialects.ara import (
     Subscribe,
 )
 from appliance.dialects.commands import Ping
+from appliance.dialects.messages.ara import MOST_CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.events import Entry, Mode
-from appliance.core.history import Position, Resumption, Retention, Topic
+from appliance.core.history import Position, Resumption, Retention, Since, Stretch, Topic
+from appliance.core.places import Asked, Place
 from appliance.core.subscriptions import Joined
 from appliance.core.topics import check
 from appliance.dialects import cryptointel
-from appliance.dialects.commands import Authenticate, Command, Ping, Subscribe, Unsubscribe
+from appliance.dialects.commands import Authenticate, Command, History, Ping, Subscribe, Unsubscribe
 from appliance.dialects.complaint import Complaint
-from appliance.dialects.cryptointel import MOST_NAMES, Form
+from appliance.dialects.cryptointel import Form
+from appliance.dialects.messages.cryptointel import MOST_NAMES
 from tests.dialects.protocol_page import Step, steps
 
 DOCUMENT = (Path(__file__).resolve().parents[1] / "spec" / "cryptointel.md").read_text(encoding="utf-8")
@@ -192,12 +194,106 @@ def test_an_answer_tells_what_came_of_a_recovery(
 
 
 @pytest.mark.parametrize("form", Form)
+def test_an_answer_tells_of_what_times_something_may_be_missing(form: Form) -> None:
+    resumption = Resumption(after=4, recovered=False, gap=None, missing=(0.0, 2.5))
+    joined = Joined(topic=BITCOIN, label="price:BTC", offset=9, after=4, resumption=resumption)
+    answer = json.loads(cryptointel.subscribed(form, "prices", [joined], []))
+    told = answer.get("data", answer)["channels"][0]
+    gap = {"since": "1970-01-01T00:00:00.000Z", "until": "1970-01-01T00:00:02.500Z"}
+    assert (told["recovered"], told["gap"]) == (False, gap)
+
+
+@pytest.mark.parametrize("form", Form)
 def test_an_answer_tells_the_pattern_and_the_limit(form: Form) -> None:
     joined = Joined(topic=BITCOIN, label="price:BTC", offset=9, after=8, pattern="price:*", limit=2.0)
     answer = json.loads(cryptointel.subscribed(form, "prices", [joined], ["price:*", "new:*"]))
     content = answer.get("data", answer)
     assert content["patterns"] == ["price:*", "new:*"]
     assert [(at["pattern"], at["limit"]) for at in content["channels"]] == [("price:*", 2.0)]
+
+
+def test_a_subscription_may_begin_at_a_time_and_ask_for_times() -> None:
+    message = {
+        "type": "subscribe",
+        "channels": ["price:*"],
+        "times": True,
+        "recover": {"price:*": {"since": "1970-01-01T01:00:01.5+01:00"}},
+    }
+    wanted = Subscribe(form=Form.DOCUMENT, names=("price:*",), recover={"price:*": Since(1.5)}, times=True)
+    assert cryptointel.parse(json.dumps(message)) == wanted
+
+
+def test_the_librarys_form_has_no_times() -> None:
+    command = cryptointel.parse('{"type": "subscribe", "channel": "price:BTC", "times": true}')
+    assert command == Subscribe(form=Form.LIBRARY, names=("price:BTC",), label="price:BTC")
+
+
+def test_an_update_may_carry_its_times() -> None:
+    render = cryptointel.update(Form.DOCUMENT, BITCOIN, "price:BTC", times=True)
+    assert render(Entry(7, 1.0, 2.25, b'{"price": 1}')) == (
+        b'{"type":"price_update","channel":"price:BTC","offset":7,"at":"1970-01-01T00:00:01.000Z",'
+        b'"received":"1970-01-01T00:00:02.250Z","data":{"price": 1}}'
+    )
+
+
+# What a topic keeps.
+
+
+@pytest.mark.parametrize(
+    ("message", "command"),
+    [
+        ({}, History(name="a:1", asked=Asked())),
+        ({"after": 12, "limit": 5}, History(name="a:1", asked=Asked(after=12), limit=5)),
+        ({"after": "e0:12"}, History(name="a:1", asked=Asked(after=Position("e0", 12)))),
+        ({"after": "e0-12"}, History(name="a:1", asked=Asked(after=Place("e0", 12)))),
+        ({"to": 3, "after": None}, History(name="a:1", asked=Asked(to=3))),
+        ({"to": "e0:3"}, History(name="a:1", asked=Asked(to=Position("e0", 3)))),
+        (
+            {"since": "1970-01-01T00:00:01Z", "until": "1970-01-01T01:00:02+01:00"},
+            History(name="a:1", asked=Asked(since=1.0, until=2.0)),
+        ),
+        ({"id": None}, History(name="a:1", asked=Asked(), tag=b"null")),
+        ({"id": {"n": [1, "x"]}}, History(name="a:1", asked=Asked(), tag=b'{"n": [1, "x"]}')),
+        ({"new": 1}, History(name="a:1", asked=Asked())),
+    ],
+)
+def test_a_client_may_ask_for_what_a_topic_keeps(message: dict[str, Any], command: History) -> None:
+    assert cryptointel.parse(json.dumps({"type": "history", "channel": "a:1", **message})) == command
+
+
+def test_what_is_kept_is_told_with_its_times_and_the_places_before_and_behind_it() -> None:
+    found = Stretch(4, 9, [Entry(5, 1.0, 2.0, b'{"n": 5}'), Entry(9, 3.0, 4.0, b"{}")])
+    resumption = Resumption(after=4, recovered=True, gap=None)
+    assert json.loads(cryptointel.history(SIGNALS, "signals:all", found, resumption, b'"mine"')) == {
+        "type": "history",
+        "id": "mine",
+        "channel": "signals:all",
+        "mode": "log",
+        "epoch": "e1",
+        "offset": 9,
+        "position": "e1:9",
+        "start": "e1:4",
+        "recovered": True,
+        "events": [
+            {
+                "offset": 5,
+                "at": "1970-01-01T00:00:01.000Z",
+                "received": "1970-01-01T00:00:02.000Z",
+                "data": {"n": 5},
+            },
+            {
+                "offset": 9,
+                "at": "1970-01-01T00:00:03.000Z",
+                "received": "1970-01-01T00:00:04.000Z",
+                "data": {},
+            },
+        ],
+    }
+
+
+def test_an_answer_without_an_id_has_none() -> None:
+    answer = json.loads(cryptointel.history(SIGNALS, "signals:all", Stretch(0, 0, []), None, None))
+    assert answer.keys() == {"type", "channel", "mode", "epoch", "offset", "position", "start", "events"}
 
 
 def test_other_answers() -> None:
@@ -208,6 +304,27 @@ def test_other_answers() -> None:
     assert json.loads(cryptointel.unsubscribed(Form.DOCUMENT, None, ["price:bitcoin"])) == {
         "type": "unsubscribed",
         "channels": ["price:bitcoin"],
+    }
+
+
+def test_what_becomes_of_a_session_that_does_not_stay_for_ever() -> None:
+    assert json.loads(cryptointel.authenticated("alice", TIME))["data"] == {"name": "alice", "expires": TIME}
+    told = {"expires": TIME, "seconds": 59.988}
+    for form in (Form.DOCUMENT, None):
+        assert json.loads(cryptointel.expiring(form, TIME, 59.98765)) == {"type": "expiring", **told}
+    assert json.loads(cryptointel.expiring(Form.LIBRARY, TIME, 59.98765)) == {
+        "type": "expiring",
+        "data": told,
+    }
+    names, reason = ["price:BTC"], ErrorCode.UNAUTHORIZED
+    assert json.loads(cryptointel.unsubscribed(Form.DOCUMENT, None, names, reason=reason)) == {
+        "type": "unsubscribed",
+        "channels": names,
+        "reason": "UNAUTHORIZED",
+    }
+    assert json.loads(cryptointel.unsubscribed(Form.LIBRARY, "prices", names, reason=reason)) == {
+        "type": "unsubscription_success",
+        "data": {"channel": "prices", "channels": names, "reason": "UNAUTHORIZED"},
     }
 
 
@@ -338,6 +455,11 @@ def test_a_refused_channel_is_named(form: Form, kind: str, field: str) -> None:
 def made(shown: dict[str, Any]) -> bytes:
     """Make a message of the page anew from what it says."""
     content = shown.get("data") or shown.get("error") or shown
+    if shown["type"] == "expiring":
+        return cryptointel.expiring(Form.DOCUMENT, content["expires"], content["seconds"])
+    if shown["type"] == "unsubscribed":
+        reason = ErrorCode(content["reason"])
+        return cryptointel.unsubscribed(Form.DOCUMENT, None, content["channels"], reason=reason)
     if shown["type"] == "gap":
         form = Form.LIBRARY if "data" in shown else Form.DOCUMENT
         of = topic(content.get("topic", content["channel"]))
@@ -378,7 +500,7 @@ def test_the_page_shows_rare_messages_as_they_are_made(step: Step) -> None:
         ('{"type": null}', "no `type`"),
         (
             '{"type": "publish"}',
-            "Unknown message type 'publish'; known are auth, ping, subscribe, unsubscribe",
+            "Unknown message type 'publish'; known are auth, history, ping, subscribe, unsubscribe",
         ),
         ('{"type": "auth"}', "missing required field `token`"),
         ('{"type": "auth", "token": ""}', "`$.token`"),
@@ -396,6 +518,30 @@ def test_the_page_shows_rare_messages_as_they_are_made(step: Step) -> None:
             '{"type": "subscribe", "channels": ["a:1"], "recover": {"a:1": {"epoch": "e", "offset": -1}}}',
             "`$.recover[...].offset`",
         ),
+        ('{"type": "subscribe", "channels": ["a:1"], "recover": {"a:1": {"epoch": "e"}}}', "`since` alone"),
+        ('{"type": "subscribe", "channels": ["a:1"], "recover": {"a:1": {}}}', "`$.recover[...]`"),
+        (
+            '{"type":"subscribe", "channels": ["a"], "recover": {"a": {"offset": 1, "since": "1970-01-01T00:00:00Z"}}}',
+            "`since` alone",
+        ),
+        (
+            '{"type": "subscribe", "channels": ["a:1"], "recover": {"a:1": {"since": "2030-01-31T12:00:00"}}}',
+            "with a timezone component - at `$.recover[...].since`",
+        ),
+        ('{"type": "subscribe", "channels": ["a:1"], "times": 1}', "`$.times`"),
+        ('{"type": "history"}', "missing required field `channel`"),
+        ('{"type": "history", "channel": ["a:1"]}', "`$.channel`"),
+        ('{"type": "history", "channel": "a:1", "after": -1}', "`$.after`"),
+        ('{"type": "history", "channel": "a:1", "after": "here"}', "'here' is no position: `EPOCH:OFFSET`"),
+        ('{"type": "history", "channel": "a:1", "to": 1.5}', "`$.to`"),
+        (
+            '{"type": "history", "channel": "a:1", "since": "yesterday"}',
+            "RFC3339 encoded datetime - at `$.since`",
+        ),
+        ('{"type": "history", "channel": "a:1", "until": 5}', "`$.until`"),
+        ('{"type": "history", "channel": "a:1", "limit": 0}', "`$.limit`"),
+        ('{"type": "history", "channel": "a:1", "id": nothing}', "not JSON"),
+        ('{"type": "history", "channel": "a:1", "id": ' + "[" * 100_000, "nested too deeply"),
         ('{"type": "subscribe", "channel": "prices", "params": {"symbols": "BTC"}}', "`$.params.symbols`"),
         ('{"type": "unsubscribe"}', "`channels` or one `channel`"),
     ],
@@ -440,8 +586,10 @@ ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
 )
 WORDS = st.sampled_from(
-    ["auth", "ping", "subscribe", "unsubscribe", "prices", "signals", "price:BTC", "price:*", "e1"]
+    ["auth", "ping", "history", "subscribe", "unsubscribe", "prices", "signals", "price:BTC", "price:*", "e1"]
 )
+MOMENTS = st.datetimes().map(lambda moment: f"{moment.isoformat()}Z")
+SHOWN = st.integers(0, 100) | st.sampled_from(["e1:5", "e1-5"]) | ANYTHING
 NEARLY = st.fixed_dictionaries(
     {"type": WORDS | ANYTHING},
     optional={
@@ -454,9 +602,16 @@ NEARLY = st.fixed_dictionaries(
         )
         | ANYTHING,
         "recover": st.dictionaries(
-            WORDS, st.fixed_dictionaries({"epoch": WORDS | ANYTHING, "offset": st.integers(0) | ANYTHING})
+            WORDS,
+            st.fixed_dictionaries({"epoch": WORDS | ANYTHING, "offset": st.integers(0) | ANYTHING})
+            | st.fixed_dictionaries({"since": MOMENTS | ANYTHING}),
         )
         | ANYTHING,
+        "after": SHOWN,
+        "to": SHOWN,
+        "since": MOMENTS | ANYTHING,
+        "until": MOMENTS | ANYTHING,
+        "id": ANYTHING,
     },
 )
 MESSAGES = (NEARLY | ANYTHING).map(json.dumps)
@@ -471,8 +626,8 @@ def torn(draw: st.DrawFn) -> str:
 
 
 RIGHT = re.compile(
-    r"not JSON: |nested too deeply|auth, ping, subscribe, unsubscribe|Expected |required field"
-    r"|list `channels` or one `channel`|name at least one|several messages"
+    r"not JSON: |nested too deeply|auth, history, ping, subscribe, unsubscribe|Expected |required field"
+    r"|Invalid RFC3339|`since` alone|is no position|list `channels` or one `channel`|name at least one|several messages"
 )
 
 
@@ -484,7 +639,18 @@ def test_whatever_comes_is_a_command_or_told_what_is_right(text: str) -> None:
         assert RIGHT.search(outcome.message)
         assert outcome.message.encode()
     else:
-        assert isinstance(outcome, Authenticate | Subscribe | Unsubscribe | Ping)
+        assert isinstance(outcome, Authenticate | Subscribe | Unsubscribe | History | Ping)
+
+
+@given(ANYTHING)
+def test_an_id_comes_back_as_it_was_sent(tag: Any) -> None:
+    command = cryptointel.parse(json.dumps({"type": "history", "channel": "a:1", "id": tag}))
+    assert isinstance(command, History)
+    kept = cryptointel.history(SIGNALS, "signals:all", Stretch(0, 0, []), None, command.tag)
+    assert json.loads(kept)["id"] == tag
+    complaint = Complaint(timestamp=TIME)
+    error = cryptointel.error(Form.DOCUMENT, ErrorCode.INVALID_CHANNEL, "no", complaint, tag=command.tag)
+    assert json.loads(error)["error"]["id"] == tag
 
 
 NAMES = st.lists(st.text(min_size=1, max_size=240), min_size=1, max_size=5, unique=True)

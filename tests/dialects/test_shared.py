@@ -19,6 +19,8 @@ NO_NAMES: tuple[Any, ...] = (None, 5, "", [])
 CRYPTOINTEL: list[dict[str, Any]] = [
     {"type": "auth", "token": "sk_1"},
     {"type": "auth"},
+    {"type": "history", "channel": "price:BTC"},
+    {"type": "history"},
     *({"type": kind, "channels": ["price:bitcoin", "signals:all"]} for kind in EITHER),
     *({"type": kind, "channels": []} for kind in EITHER),
     *({"type": kind, "channel": "prices", "params": {"symbols": ["BTC"]}} for kind in EITHER),

@@ -15,9 +15,9 @@ from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.events import Entry
 from appliance.dialects import trading
 from appliance.dialects.commands import Ping
+from appliance.dialects.messages.trading import MOST_SYMBOLS
 from appliance.dialects.trading import (
     EVERYTHING,
-    MOST_SYMBOLS,
     Channel,
     Choice,
     Command,

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from tests import installed
 from tests.e2e import running
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from tests.booted import Machine
 
 MANY = ["BTC", "ETH", "SOL", "ADA", "AAPL", "MSFT", *(f"COIN{number}" for number in range(24))]
 """Symbols of the lively appliance."""
@@ -87,6 +90,26 @@ def invoke(zipapp: Path) -> Invoke:
     """Run a command of the built file to its end."""
     call: Callable[..., subprocess.CompletedProcess[str]] = partial(running.run, zipapp)
     return call
+
+
+@pytest.fixture(scope="module")
+def blocks() -> Mapping[str, str]:
+    """The lines of docs/operations.md, by their marks."""
+    return installed.blocks()
+
+
+@pytest.fixture(scope="module")
+def shared(zipapp: Path) -> Iterator[Machine]:
+    """A booted machine on which the appliance is installed, for all tests of a module."""
+    with installed.installed(zipapp) as machine:
+        yield machine
+
+
+@pytest.fixture
+def machine(shared: Machine) -> Machine:
+    """That machine, as it was when all was just installed."""
+    installed.as_installed(shared)
+    return shared
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

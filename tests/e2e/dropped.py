@@ -85,6 +85,12 @@ class Dropped:
         return state
 
     def refusal(self, name: str) -> dict[str, Any]:
-        """Give the last line of the log that tells of a file's refusal."""
-        lines = self.running.logged("plugin refused")
-        return next(line for line in reversed(lines) if str(self.path(name)) in line["error"])
+        """Wait for a line of the log that tells of a file's refusal, and give the last one."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            lines = self.running.logged("plugin refused")
+            found = [line for line in lines if str(self.path(name)) in line["error"]]
+            if found:
+                return found[-1]
+            assert time.monotonic() < deadline, self.running.log[-5:]
+            time.sleep(_LOOK)

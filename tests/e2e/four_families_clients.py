@@ -1,12 +1,11 @@
 """The clients of the four families, as a load under control: one process has some of the families.
 
-Must not know what is published when. The first answer says how many clients are ready, the others are those of
-`load_control`.
+Must not know what is published when. The first answer says how many clients are ready, and why others were lost; the
+answers after it are those of `load_control`.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from typing import Any
@@ -24,7 +23,7 @@ from tests.bench.numbered import Turns
 
 PRICED = Turns(tuple(f"COIN{number}" for number in range(1, 31)))
 PREDICTED = PRICED.symbols[:12]
-CHOSEN = frozenset(PRICED.symbols[:10])
+CHOSEN = frozenset(PRICED.symbols[::3])
 PRICE_INTERVAL, PORTFOLIO_INTERVAL = 3.0, 5.0
 
 _WITHIN = 120.0
@@ -103,10 +102,13 @@ def _of(path: str) -> list[str]:
 def main(url: str, names: tuple[str, ...], clients: int) -> None:
     """Connect the families of these NAMES to the appliance at URL, wss://HOST:PORT; the key is the first line read."""
     allow_files()
-    plans = Families(url, sys.stdin.readline().strip(), clients).plans()
-    load = Load(*itertools.chain.from_iterable(plans[name] for name in names))
+    families = Families(url, sys.stdin.readline().strip(), clients).plans()
+    plans = [plan for name in names for plan in families[name]]
+    load = Load(*plans)
     obey = Control(load, sys.stdin, sys.stdout)
-    obey.answer({"ready": load.connect(_WITHIN)})
+    ready = load.connect(_WITHIN)
+    lost = {plan.name: load.report(plan.name)["errors"] for plan in plans}
+    obey.answer({"ready": ready, "lost": {name: errors for name, errors in lost.items() if errors}})
     obey.run()
     load.close()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
 
     from tests.e2e.running import Running
 
+ROOM = 4 * 1024**2
+"""Bytes that the kernel holds for an honest client, if it may: a busy machine makes nobody a slow one."""
 EVERYTHING = ("price:*", "market:*", "predictions:*", "trades:*", "portfolio:*", "signals:all")
+
+
+def roomy(running: Running, **options: Any) -> ClientConnection:
+    """Connect as one who reads all that comes, however long it is not its turn."""
+    connected = socket.socket()
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+    connected.connect(("127.0.0.1", running.port))
+    return running.connect(sock=connected, max_queue=None, **options)
 
 
 class HonestClient:
@@ -109,7 +120,7 @@ class Witnesses:
 
     @classmethod
     def of(cls, running: Running, count: int = 3, **options: Any) -> Witnesses:
-        witnesses = cls(tuple(HonestClient(running.connect(**options)) for _ in range(count)))
+        witnesses = cls(tuple(HonestClient(roomy(running, **options)) for _ in range(count)))
         witnesses.go_on()
         return witnesses
 

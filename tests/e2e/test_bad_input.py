@@ -308,13 +308,17 @@ def test_more_connections_a_minute_than_allowed_are_told(scene: Scene) -> None:
     assert answer["error"]["retry_after"] > 0
 
 
-def test_more_connections_than_the_listener_has_are_closed(scene: Scene) -> None:
+def test_more_connections_than_the_listener_has_are_told_and_closed(scene: Scene) -> None:
     with (
-        scene.counts("too_many_connections"),
+        scene.counts("CONNECTION_FULL"),
         scene.socket(listener=LONE),
         dial(scene.running, listener=LONE) as wire,
     ):
-        assert wire.rest() == b""
+        wire.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = wire.rest()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 5\r\n" in answer
+    assert b"limits.connections" in answer
 
 
 # --- Credentials. ---
@@ -581,9 +585,9 @@ def client_hello(running: Running) -> bytes:
 def test_running_out_of_files_pauses_accepting_and_recovers(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "appliance.toml"
     file.write_text(CONFIGURATION)
-    running = start("--config", str(file), key=KEY, before=("prlimit", "--nofile=60:60"))
+    running = start("--config", str(file), key=KEY, before=("prlimit", "--nofile=80:80"))
     with Witnesses.of(running) as witnesses:
-        crowd = [dial(running, listener=PLAIN) for _ in range(100)]
+        crowd = [dial(running, listener=PLAIN) for _ in range(120)]
         line = running.wait_for("accepting is paused")
         assert "LimitNOFILE" in line["remedy"]
         witnesses.go_on(150)

@@ -111,22 +111,29 @@ def fed(start: Start) -> Running:
         "channels.market.enabled=false",
         f"heartbeat.interval={SILENT:g}s",
         f"heartbeat.timeout={max(SILENT, 10):g}s",
+        "stop.deadline=50s",  # a busy machine may take longer than usual to part from all of them
     )
     return start(*(word for option in options for word in ("--set", option)))
 
 
+@pytest.fixture
+def publisher(fed: Running) -> Iterator[Publisher]:
+    with contextlib.closing(Publisher(fed)) as publisher:
+        yield publisher
+
+
 @pytest.mark.usefixtures("enough_files")
 def test_2000_clients_of_four_families_have_everything_in_their_own_words_and_on_time(
-    fed: Running, root: Path, record_property: Callable[[str, object], None]
+    fed: Running, publisher: Publisher, root: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    server, publisher = Process(fed.process.pid), Publisher(fed)
+    server = Process(fed.process.pid)
     publisher.publish(prices=len(PRICED.symbols), others=0)  # so that every price is there from the beginning
     plans = Families(fed.url("wss"), fed.key, CLIENTS).plans()
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         halves = {families: stack.enter_context(connecting(fed, root, families)) for families in HALVES}
         for families, half in halves.items():
-            assert half.answer() == {"ready": len(families) * CLIENTS}
+            assert half.answer() == {"ready": len(families) * CLIENTS, "lost": {}}
         connected, cpu_connecting = time.monotonic() - began, server.cpu()
 
         _arrived(halves, plans, publisher)  # so that all are equally far when the count begins
@@ -139,7 +146,6 @@ def test_2000_clients_of_four_families_have_everything_in_their_own_words_and_on
         reports = _arrived(halves, plans, publisher)
         cpu = server.cpu() - cpu
         _, statistics = fed.get("/ws/stats")
-    publisher.close()
     assert fed.stop() == 0
 
     deliveries = {family: sum(reports[plan.name]["deliveries"] for plan in plans[family]) for family in plans}

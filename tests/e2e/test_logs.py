@@ -30,9 +30,9 @@ def test_a_session_is_logged_when_it_opens_and_when_it_closes_with_what_it_got(s
     assert running.stop() == 0
 
     assert [line["event"] for line in running.log] == [
-        *("serving", "session opened", "session closed", "stopping", "stopped")
+        *("serving", "let in", "session opened", "session closed", "stopping", "stopped")
     ]
-    opened = running.log[1]
+    opened = running.log[2]
     assert (opened["client"], opened["path"], opened["principal"]) == ("127.0.0.1", "/ws", "default")
     assert (closed["client"], closed["path"], closed["principal"]) == ("127.0.0.1", "/ws", "default")
     assert (closed["code"], closed["reason"], closed["messages"]) == (1000, "enough", 3)

@@ -20,7 +20,7 @@ from tests.bench.bench_measure import Process
 from tests.bench.load_offsets import Findings
 from tests.e2e.dialogue import Dialogue
 from tests.e2e.dropped import Dropped, make_folder
-from tests.e2e.honest import HonestClient
+from tests.e2e.honest import HonestClient, roomy
 from tests.e2e.running import ANY_PORT, PATIENCE
 from tests.e2e.test_many_clients import connected, price_topics, prices
 
@@ -175,7 +175,7 @@ def test_500_clients_miss_nothing_while_plugins_come_change_break_and_go(
 
     with (
         connected(running, root, CLIENTS) as clients,
-        running.connect() as connection,
+        roomy(running) as connection,
     ):
         arrived = clients.answer()
         assert (arrived["clients"], arrived["errors"]) == (CLIENTS, {})

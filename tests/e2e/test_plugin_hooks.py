@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from tests.e2e import running as processes
 from tests.e2e.dropped import Dropped, make_folder
-from tests.e2e.running import ANY_PORT
+from tests.e2e.running import ANY_PORT, PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOOKS = """\
 import hmac
+import time
 
 import attrs
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from appliance.api import DROP, Grant, hookimpl
+from appliance.api import DROP, Grant, View, hookimpl
 
 told = []
 
@@ -35,7 +36,10 @@ def register_routes():
 
 @hookimpl
 def authenticate(credential):
-    return Grant(name="guest", read=("price:*",)) if hmac.compare_digest(credential, "open-sesame") else None
+    if hmac.compare_digest(credential, "open-sesame"):
+        return Grant(name="guest", read=("price:*",), views=[View(hide=["volume"])])
+    if hmac.compare_digest(credential, "soon-over"):
+        return Grant(name="brief", read=("price:*",), expires=time.time() + 2)
 
 
 @hookimpl
@@ -75,6 +79,12 @@ def test_the_hooks_of_a_dropped_plugin_work_while_it_is_there(zipapp: Path, tmp_
         fresh = [message["data"]["price"] for message in prices[2:]]
         assert set(fresh) == {-1.0}
         assert {message["channel"] for message in prices[2:]} == {"price:BTC"}
+        assert [message["data"] for message in prices if "volume" in message["data"]] == []
+        with running.connect() as whole:
+            whole.send(json.dumps({"type": "subscribe", "channels": ["price:BTC"]}))
+            while (message := json.loads(whole.recv()))["type"] != "price_update":
+                pass
+            assert "volume" in message["data"]
 
         def told() -> list[list[str]]:
             status, found = running.get("/plugins/hooks/seen")
@@ -83,7 +93,14 @@ def test_the_hooks_of_a_dropped_plugin_work_while_it_is_there(zipapp: Path, tmp_
             return events
 
         running.wait_for("session closed", principal="guest")
-        assert told() == [["opened", "trading", "guest"], ["closed", "cryptointel", "guest"]]
+        of_guest = [each for each in told() if each[2] == "guest"]
+        assert of_guest == [["opened", "trading", "guest"], ["closed", "cryptointel", "guest"]]
+
+        with running.connect(key="soon-over") as brief:
+            brief.send(json.dumps({"type": "subscribe", "channels": ["price:BTC"]}))
+            while (message := json.loads(brief.recv(PATIENCE)))["type"] != "error":
+                pass
+            assert message["error"]["code"] == "EXPIRED_TOKEN"
         dropped.remove("hooks")
         assert running.get("/plugins/hooks/seen")[0] == 404
     finally:

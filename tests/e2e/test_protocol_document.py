@@ -31,7 +31,8 @@ PATIENCE = 30.0
 ALIKE = {"channel", "topic", "pattern", "channels", "patterns", "code", "mode", "recovered", "status"}
 """Fields whose values the page shows as they are; of others only the type."""
 
-_AFTER = re.compile(r"(?<=[?&]after=)[^&]+")
+_PLACES = re.compile(r"(?<=[?&]after=)[^&]+")
+_TIMES = re.compile(r"(?<=[?&]since=)[^&]+")
 
 PARTIAL = {"channels", "errors", "errors_per_minute"}
 """Objects that the page shows part of: their keys are names."""
@@ -39,11 +40,12 @@ PARTIAL = {"channels", "errors", "errors_per_minute"}
 
 @attrs.frozen
 class Known:
-    """What stands for the epochs and offsets of the page, and how else messages are like those shown."""
+    """What stands for the epochs, offsets and times of the page, and how else messages are like those shown."""
 
     _epochs: dict[str, str] = attrs.field(factory=dict)
     _offsets: dict[tuple[str, int], int] = attrs.field(factory=dict)
     _places: dict[str, str] = attrs.field(factory=dict)
+    _times: dict[str, str] = attrs.field(factory=dict)
 
     def learn_place(self, shown: str, got: str) -> None:
         """Take the id of a server-sent event that is like the one shown, in the same words."""
@@ -60,7 +62,13 @@ class Known:
         epoch, _, offset = shown.rpartition(":")
         return "{epoch}:{offset}".format(**self.real({"epoch": epoch, "offset": int(offset)}))
 
+    def real_time(self, shown: str) -> str:
+        """Give what stands for the time of an event that was shown; any other is as it is."""
+        return self._times.get(shown, shown)
+
     def real(self, position: dict[str, Any]) -> dict[str, Any]:
+        if "since" in position:
+            return {"since": self.real_time(position["since"])}
         epoch, offset = position["epoch"], position["offset"]
         return {
             "epoch": self._epochs.get(epoch, epoch),
@@ -68,8 +76,10 @@ class Known:
         }
 
     def learn(self, shown: Any, got: Any) -> None:
-        """Take the positions from a message that is like the one shown."""
+        """Take the positions and times from a message that is like the one shown."""
         if isinstance(shown, dict):
+            if "at" in shown:
+                self._times[shown["at"]] = got["at"]
             if {"epoch", "offset"} <= shown.keys():
                 self._epochs[shown["epoch"]] = got["epoch"]
                 self._offsets[shown["epoch"], shown["offset"]] = got["offset"]
@@ -137,6 +147,8 @@ class Conversation:
         message = json.loads(shown.replace("KEY", self._appliance.key))
         for position in message.get("recover", {}).values():
             position.update(self._known.real(position))
+        if "since" in message:
+            message["since"] = self._known.real_time(message["since"])
         self.socket.send(json.dumps(message))
 
     def server(self, shown: str) -> None:
@@ -224,7 +236,8 @@ class Conversation:
         headers = {name: value.strip() for name, _, value in pairs}
         if "Last-Event-ID" in headers:
             headers["Last-Event-ID"] = self._known.real_place(headers["Last-Event-ID"])
-        return _AFTER.sub(lambda found: self._known.real_place(found[0]), target), headers
+        target = _PLACES.sub(lambda found: self._known.real_place(found[0]), target)
+        return _TIMES.sub(lambda found: self._known.real_time(found[0]), target), headers
 
 
 def _fields(event: str) -> dict[str, str]:
@@ -271,7 +284,7 @@ def test_every_error_code_is_explained() -> None:
 def test_the_limits_are_those_of_the_settings() -> None:
     page = PAGE.read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([a-z]+)\.([a-z_]+)` \| ([\d,]+)( s)? \|", page, re.MULTILINE)
-    assert len(rows) == 10
+    assert len(rows) == 12
     settings = Settings()
     shown = {(group, name): float(value.replace(",", "")) for group, name, value, _ in rows}
     assert shown == {(group, name): getattr(getattr(settings, group), name) for group, name in shown}

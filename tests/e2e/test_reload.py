@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.honest import Witnesses
 from tests.e2e.running import PATIENCE, SECRET
@@ -16,18 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from websockets.sync.client import ClientConnection
+
     from tests.e2e.conftest import Start
     from tests.e2e.running import Running
 
 ALICE = f"alice-{SECRET}"
 BOB = f"bob-{SECRET}"
 
-COMMON = """
+CARL = f"carl-{SECRET}"
+"""Of the honest client, who is to notice nothing."""
+
+COMMON = f"""
 [[listen]]
 url = "tls://127.0.0.1:0"
 
 [sources.simulated]
 interval = "50ms"
+
+[[auth.keys]]
+name = "carl"
+key = "{CARL}"
 """
 
 
@@ -37,7 +48,7 @@ def keys(**owners: str) -> str:
 
 @attrs.frozen
 class Reloaded:
-    """An appliance with an honest client of alice's, and its file."""
+    """An appliance with an honest client of carl's, and its file."""
 
     running: Running
     file: Path
@@ -59,7 +70,7 @@ class Reloaded:
 def reloaded(start: Start, tmp_path: Path) -> Iterator[Reloaded]:
     file = tmp_path / "appliance.toml"
     file.write_text(COMMON + keys(alice=ALICE))
-    running = start("--config", str(file), key=ALICE)
+    running = start("--config", str(file), key=CARL)
     with Witnesses.of(running, 1) as witnesses:
         yield Reloaded(running, file, witnesses)
         witnesses.go_on()
@@ -68,15 +79,25 @@ def reloaded(start: Start, tmp_path: Path) -> Iterator[Reloaded]:
 def test_keys_come_and_go(reloaded: Reloaded) -> None:
     assert (reloaded.answer_of(ALICE), reloaded.answer_of(BOB)) == (200, 401)
 
-    line = reloaded.reload(keys(bob=BOB))
-
-    assert line["changed"]
+    with reloaded.running.connect(key=ALICE) as open_before:
+        line = reloaded.reload(keys(bob=BOB))
+        assert line["changed"]
+        assert "has been taken back" in _last_words(open_before)
     assert (reloaded.answer_of(ALICE), reloaded.answer_of(BOB)) == (401, 200)
     with reloaded.running.connect(key=ALICE) as late:
         assert "INVALID_TOKEN" in late.recv(PATIENCE)
     with reloaded.running.connect(key=BOB) as new:
         new.send('{"type": "ping"}')
         assert "pong" in new.recv(PATIENCE)
+
+
+def _last_words(client: ClientConnection) -> str:
+    """Give the last message before the session was closed."""
+    text = ""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            text = str(client.recv(PATIENCE))
+    return text
 
 
 def test_a_key_file_with_another_key_is_read(reloaded: Reloaded, tmp_path: Path) -> None:
@@ -132,7 +153,7 @@ def test_the_log_level_changes(reloaded: Reloaded) -> None:
         ("[limits\n", "is not TOML"),
         ("[channels.prise]\n", "channels.prise"),
         ('[sources.simulated]\nintervall = "1s"\n', "simulated"),
-        ('[[auth.keys]]\nname = "eve"\nkey = "with a space"\n', "auth.keys[1].key"),
+        ('[[auth.keys]]\nname = "eve"\nkey = "with a space"\n', "auth.keys[2].key"),
     ],
     ids=["unknown key", "no TOML", "unknown channel", "twice", "a key that nobody can show"],
 )

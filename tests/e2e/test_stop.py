@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bench.load_frames import Opcode
-from tests.e2e.honest import HonestClient, Witnesses
+from tests.e2e.honest import HonestClient, Witnesses, roomy
 from tests.e2e.running import ANY_PORT, PATIENCE
 from tests.e2e.wire import Wire, dial, dial_tls
 
@@ -61,7 +61,7 @@ def test_all_that_was_published_arrives_before_the_end(
     start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     running = start(*counting(tmp_path), *settings("stop.retry=100s"))
-    with Witnesses(tuple(HonestClient(running.connect(), ["counter:all"]) for _ in range(5))) as witnesses:
+    with Witnesses(tuple(HonestClient(roomy(running), ["counter:all"]) for _ in range(5))) as witnesses:
         witnesses.go_on(200)
 
         assert running.stop(number) == 0
@@ -93,7 +93,7 @@ def test_a_client_that_does_not_read_does_not_hold_the_stop_beyond_its_deadline(
     start: Start, tmp_path: Path
 ) -> None:
     running = start(*counting(tmp_path), *settings(*LONG, "stop.deadline=1s"))
-    with deaf(running), Witnesses((HonestClient(running.connect(), ["counter:all"]),)) as witnesses:
+    with deaf(running), Witnesses((HonestClient(roomy(running), ["counter:all"]),)) as witnesses:
         witnesses.go_on(600)
 
         assert running.stop() == 0
@@ -107,7 +107,7 @@ def test_a_client_that_does_not_read_does_not_hold_the_stop_beyond_its_deadline(
 def test_a_second_signal_stops_at_once(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "appliance.sock"
     running = start(*counting(tmp_path), "--listen", f"unix:{path}", *settings(*LONG, "stop.deadline=10m"))
-    with deaf(running), Witnesses((HonestClient(running.connect(), ["counter:all"]),)) as witnesses:
+    with deaf(running), Witnesses((HonestClient(roomy(running), ["counter:all"]),)) as witnesses:
         witnesses.go_on(600)
         running.tell(signal.SIGTERM)
         running.wait_for("stopping")

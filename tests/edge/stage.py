@@ -14,7 +14,7 @@ import attrs
 import trio
 import trio_websocket
 
-from appliance.access.keys import Keys
+from appliance.access.entrance import Entrance
 from appliance.api import Channel, Event, Mode
 from appliance.core.history import Retention
 from appliance.core.topics import Aliases
@@ -24,9 +24,11 @@ from appliance.edge.certificates import ensure
 from appliance.edge.connection import Arrival, Reception
 from appliance.edge.connection import serve as serve_connection
 from appliance.edge.http import app as http_app
+from appliance.edge.http.proxied import Proxied
 from appliance.edge.http.publish import Publishing
 from appliance.edge.http.server import Server
 from appliance.edge.policy import Policy
+from appliance.edge.pulse import Pulse
 from appliance.edge.stream import Stream
 from appliance.edge.surroundings import Surroundings
 from appliance.edge.tls import server_context
@@ -39,24 +41,25 @@ from appliance.runtime.heartbeat import Heartbeat
 from appliance.runtime.hooks import Hooks
 from appliance.runtime.hub import Hub
 from appliance.runtime.intake import Intake
+from appliance.runtime.journal import Journal
+from appliance.runtime.pages import Pages
+from appliance.runtime.readiness import Readiness
 from appliance.runtime.status import Health, Traffic
 from appliance.runtime.timers import Timers
+from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.address import Address
 from appliance.settings.fields import Seconds, Secret
-from appliance.settings.tree import (
-    AuthSettings,
-    HeartbeatSettings,
-    KeySettings,
-    LimitSettings,
-    ListenSettings,
-    Settings,
-    TradingSettings,
-)
+from appliance.settings.limits import LimitSettings
+from appliance.settings.tree import HeartbeatSettings, ListenSettings, Settings, TradingSettings
+from tests.edge import promised
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from pathlib import Path
+
+    from appliance.edge.description.asyncapi import Dialect
+    from appliance.runtime.report import Part
 
 KEY = "sk_good-key-of-alice"
 EXPIRED = "sk_expired-key-of-bob"
@@ -96,9 +99,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @attrs.define(eq=False)
 class Client:
-    """A client of the own protocol: a real WebSocket, and the messages that it has got."""
+    """A client of the own protocol: a real WebSocket, and the messages that it has got.
+
+    Each of them is held against what is described of the dialects that are spoken here.
+    """
 
     socket: trio_websocket.WebSocketConnection
+    spoken: tuple[Dialect, ...] = ()
 
     async def say(self, **message: Any) -> None:
         await self.socket.send_message(json.dumps(message))
@@ -106,6 +113,7 @@ class Client:
     async def hear(self) -> dict[str, Any]:
         with trio.fail_after(PATIENCE):
             message: dict[str, Any] = json.loads(await self.socket.get_message())
+        promised.keep(self.spoken, message)
         return message
 
     async def hear_of(self, kind: str) -> dict[str, Any]:
@@ -215,7 +223,7 @@ class Stage:
                 extra_headers=headers,
                 message_queue_size=10_000,
             )
-            yield Client(opened)
+            yield Client(opened, promised.dialects(self.held.settings, target))
             await opened.aclose()
             nursery.cancel_scope.cancel()
 
@@ -250,22 +258,39 @@ def configuration(*, heartbeat: HeartbeatSettings | None = None, **listen: Any) 
     )
 
 
+async def nothing_measured(_accept: str) -> tuple[str, bytes]:
+    return "text/plain", b""
+
+
 @contextlib.asynccontextmanager
 async def playing(
     settings: Settings | None = None,
     *,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     assets: dict[str, http_app.Asset] | None = None,
-    statistics: Callable[[], dict[str, Any]] = dict,
-    socket_status: Callable[[], dict[str, Any]] = dict,
+    statistics: Callable[[Part | None], dict[str, Any]] = lambda _part: {},
+    socket_status: Callable[[Part | None], dict[str, Any]] = lambda _part: {},
+    readiness: Callable[[], Readiness] = lambda: Readiness(able=True),
+    metrics: Callable[[str], Awaitable[tuple[str, bytes]]] = nothing_measured,
     without: tuple[str, ...] = (),
+    entrance: Entrance | None = None,
 ) -> AsyncIterator[Stage]:
-    """Serve on a free port of the loopback until the block ends; `without` names channels that there are not."""
+    """Serve on a free port of the loopback until the block ends; `without` names channels that there are not.
+
+    `entrance` lets in who comes, in place of what the settings say of keys.
+    """
     settings = settings or configuration()
     channels = [channel for channel in CHANNELS if channel.name not in without]
     held = Held(settings)
     policy = Policy(lambda: held.settings.listen[0], lambda: held.settings.limits)
-    hub = Hub(epoch="epoch-0", most_topics=100, most_bytes=100_000)
+    timers, hooks = Timers(), Hooks()
+    hub = Hub(
+        epoch="epoch-0",
+        most_topics=100,
+        most_bytes=100_000,
+        most_views=settings.limits.views,
+        later=timers.call_in,
+    )
     retention = Retention(count=100, age=None, size=10_000_000)
     configured = [
         Configured(channel, None, retention, None, publishable=channel is not SYSTEM) for channel in channels
@@ -273,9 +298,10 @@ async def playing(
     health = {channel.name: Health() for channel in channels}
     for channel in channels:
         hub.open(channel, None, retention)
-    timers, hooks = Timers(), Hooks()
     flusher = Flusher(stalled=lambda: held.settings.limits.stalled)
-    keys = Keys(settings.auth.keys)
+    known = entrance or Entrance(
+        settings.auth, settings.auth.keys, hooks.authenticate, lambda: held.settings.limits
+    )
     around = Surroundings(
         hub=hub,
         flusher=flusher,
@@ -286,7 +312,8 @@ async def playing(
         admission=Admission(),
         digests=Digests(hub, clock=trio.current_time, call_at=timers.call_at, now=time.time),
         answers=Answers(hub, within=lambda: held.settings.limits.answer),
-        authenticator=lambda: keys,
+        pages=Pages(hub, transform=hooks.transform, within=lambda: held.settings.limits.answer),
+        gate=lambda: known.gate,
         settings=lambda: held.settings,
         hooks=hooks,
     )
@@ -294,6 +321,7 @@ async def playing(
     intake = Intake(
         {each.channel.name: each for each in configured},
         hub=hub,
+        journal=Journal(hub),
         health=health,
         aliases=aliases,
         transform=hooks.transform,
@@ -302,7 +330,7 @@ async def playing(
     publishing = Publishing(
         intake=intake,
         settings=lambda: held.settings.publish,
-        authenticator=lambda: keys,
+        gate=lambda: known.gate,
         traffic=around.traffic,
         admission=around.admission,
     )
@@ -310,11 +338,18 @@ async def playing(
         around=around,
         statistics=statistics,
         socket_status=socket_status,
+        readiness=readiness,
+        metrics=metrics,
         publishing=publishing,
         assets=assets or {},
     )
-    app = http_app.make(desk)
-    server = Server(app, keep_alive=settings.limits.keep_alive, head_bytes=settings.limits.head_bytes)
+    app = Proxied(http_app.make(desk), admission=around.admission, traffic=around.traffic)
+    server = Server(
+        app,
+        keep_alive=settings.limits.keep_alive,
+        head_bytes=settings.limits.head_bytes,
+        refused=around.traffic.refused,
+    )
     address = Address.parse(settings.listen[0].url)
     door = listener.bind(address)
     try:
@@ -335,18 +370,14 @@ async def playing(
             )
 
             async def serve(sock: socket.socket, address: str) -> None:
-                if not around.admission.connect(policy):
-                    return
-                try:
-                    context = (lambda: tls[0]) if tls else None
-                    arrival = Arrival(sock=sock, address=address, policy=policy, context=context)
-                    await serve_connection(arrival, stage.reception)
-                finally:
-                    around.admission.disconnect(policy)
+                context = (lambda _hello: tls[0]) if tls else None
+                arrival = Arrival(sock=sock, address=address, policy=policy, context=context)
+                await serve_connection(arrival, stage.reception)
 
-            for run in (flusher.run, around.timers.run, around.heartbeat.run):
+            known.tell(around.tenures.review)
+            for run in (flusher.run, around.timers.run, around.heartbeat.run, around.tenures.run):
                 await nursery.start(run)
-            await nursery.start(partial(listener.listen, door, serve, connections=connections))
+            await nursery.start(partial(listener.listen, door, serve, connections=connections, pulse=Pulse()))
             try:
                 yield stage
             finally:

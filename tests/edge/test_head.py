@@ -79,6 +79,14 @@ def test_what_an_upgrade_is_judged_by_is_plain(name: bytes, value: bytes, *, pla
         b"GET / http/1.1\r\n\r\n",
         b"GET / x HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.10\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\nHost: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\rHost: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\r\n b: c\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"GET / HTTP/1.1\r\n: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\0b\r\n\r\n",
     ],
 )
 def test_what_is_no_head_is_none(data: bytes) -> None:
@@ -106,7 +114,7 @@ def test_nothing_that_a_peer_sends_raises(data: bytes) -> None:
 
 
 NAMES = st.sampled_from([b"Host", b"Connection", b"Upgrade", b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Key"])
-LINE = st.binary(max_size=40).filter(lambda line: b"\r\n" not in line)
+LINE = st.binary(max_size=40).filter(lambda line: not {*b"\0\r\n"} & {*line})
 
 
 @given(LINE.filter(lambda target: b" " not in target), st.lists(st.tuples(NAMES, LINE)))

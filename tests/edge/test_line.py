@@ -61,7 +61,7 @@ async def test_a_dialogue_finds_on_its_line_what_it_may_ask_for(path: str, diale
             assert line.caller.head.query == "client_id=x"
             assert line.policy is stage.policy
             assert line.around is stage.around
-            assert line.may_read("price:BTC")
+            assert line.sight.scope.covers("price:BTC")
             assert len(line.outbox.positions()) == len(line.subscriber)
             assert dialogue.name == dialect
             assert dialogue.ping[:1] == (b"\x81" if dialect == "ara" else b"\x89")
@@ -76,4 +76,4 @@ async def test_before_it_is_let_in_a_client_is_nobody_and_may_read_nothing() -> 
             ((line, dialogue),) = ways.conversations
             assert dialogue.takes_credentials
             assert line.principal is None
-            assert not line.may_read("price:BTC")
+            assert not line.sight.scope.covers("price:BTC")

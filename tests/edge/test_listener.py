@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from appliance.core.errors import StartError
 from appliance.edge import listener
+from appliance.edge.pulse import Pulse
 from appliance.settings.address import Address
 from tests.edge.stage import PATIENCE, until
 
@@ -36,11 +37,15 @@ def sock() -> Iterator[socket.socket]:
 
 @contextlib.asynccontextmanager
 async def listening(
-    sock: socket.socket, serve: Callable[[socket.socket, str], Awaitable[None]]
+    sock: socket.socket,
+    serve: Callable[[socket.socket, str], Awaitable[None]],
+    pulse: Pulse | None = None,
 ) -> AsyncIterator[trio.Nursery]:
     async with trio.open_nursery() as listeners, trio.open_nursery() as connections:  # end with the block
         await listeners.start(
-            lambda task_status: listener.listen(sock, serve, connections=connections, task_status=task_status)
+            lambda task_status: listener.listen(
+                sock, serve, connections=connections, pulse=pulse or Pulse(), task_status=task_status
+            )
         )
         try:
             yield connections
@@ -261,6 +266,7 @@ EXHAUSTED = """
 import os, resource, socket, sys
 import structlog, trio
 from appliance.edge import listener
+from appliance.edge.pulse import Pulse
 from appliance.settings.address import Address
 
 structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
@@ -280,7 +286,7 @@ async def main():
         highest = max(map(int, os.listdir("/dev/fd")))
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 5, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         print(sock.getsockname()[1], flush=True)
-        await listener.listen(sock, serve, connections=nursery)
+        await listener.listen(sock, serve, connections=nursery, pulse=Pulse())
 
 trio.run(main)
 """

@@ -3,9 +3,13 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
 import h11
 
-from appliance.edge.refusal import response
+from appliance.edge.refusal import goaway, response
 
 
 def understood(data: bytes) -> tuple[h11.Response, bytes]:
@@ -36,3 +40,14 @@ def test_a_refusal_is_a_whole_answer_in_the_envelope_of_all() -> None:
 def test_a_refusal_may_say_more_in_its_head() -> None:
     answer, _ = understood(response(HTTPStatus.UPGRADE_REQUIRED, "", {"sec-websocket-version": "13"}))
     assert dict(answer.headers)[b"sec-websocket-version"] == b"13"
+
+
+def test_a_client_of_http2_understands_why_it_has_to_go() -> None:
+    client = h2.connection.H2Connection(h2.config.H2Configuration())
+    client.initiate_connection()
+    settings, ended = client.receive_data(goaway("too many; retry_after=5.0"))
+    assert isinstance(settings, h2.events.RemoteSettingsChanged)
+    assert isinstance(ended, h2.events.ConnectionTerminated)
+    assert ended.error_code == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+    assert ended.last_stream_id == 0
+    assert ended.additional_data == b"too many; retry_after=5.0"

@@ -12,6 +12,7 @@ import trio.testing
 import trio_websocket
 from structlog.testing import capture_logs
 
+from appliance.core.errors import ErrorCode, RequestError
 from appliance.edge.connection import SUBPROTOCOL
 from appliance.edge.session import RESTART
 from appliance.edge.surroundings import Ending
@@ -26,7 +27,7 @@ from tests.edge.clients import (
     subscription,
     with_little_room,
 )
-from tests.edge.stage import EXPIRED, KEY, PATIENCE, Stage, configuration, playing, until
+from tests.edge.stage import EXPIRED, KEY, PATIENCE, UPGRADE, Stage, configuration, playing, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -275,8 +276,8 @@ TOLD: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("target", TOLD)
 async def test_a_session_without_a_message_either_way_is_ended(target: str) -> None:
+    started = trio.current_time()
     async with playing(configuration(limits={"idle": SHORT})) as stage, stage.client(target=target) as client:
-        started = trio.current_time()
         code, text = TOLD[target](await client.hear_of("error"))
         assert code in {None, "IDLE_TIMEOUT"}
         assert text == "No message either way for 0.2 s (limits.idle)"
@@ -296,8 +297,9 @@ async def test_a_client_that_only_listens_to_rows_is_ended_without_a_word() -> N
 
 async def test_who_speaks_or_is_spoken_to_is_not_idle() -> None:
     """Also by what a protocol's own pings are not: they say nothing."""
+    idle = 10 * SHORT  # longer than a busy machine lets anybody wait for an answer
     async with (
-        playing(configuration(limits={"idle": SHORT})) as stage,
+        playing(configuration(limits={"idle": idle})) as stage,
         stage.client() as speaking,
         stage.client() as listening,
         stage.client() as silent,
@@ -314,13 +316,14 @@ async def test_who_speaks_or_is_spoken_to_is_not_idle() -> None:
         async with trio.open_nursery() as nursery:  # ends with the silent client
             nursery.start_soon(read_to_the_end)
             while not closing:
-                await silent.socket.pong()
+                with contextlib.suppress(trio_websocket.ConnectionClosed):  # which is soon read
+                    await silent.socket.pong()
                 stage.publish("trades", "x", amount=1)
                 assert await is_served(speaking)
                 assert (await listening.hear())["data"] == {"amount": 1}
-                await trio.sleep(SHORT / 20)
+                await trio.sleep(idle / 20)
         assert closing == [(1001, "IDLE_TIMEOUT")]
-        assert stage.around.admission.sessions == 2
+        await until(lambda: stage.around.admission.sessions == 2)
         assert await is_served(listening)
 
 
@@ -371,14 +374,17 @@ async def test_a_session_is_counted_and_written_down_without_secrets(stage: Stag
             assert stage.traffic.opened == 1
             await client.socket.aclose(4000, "done")
         await until(lambda: stage.around.admission.connections == 0)
-    opened, closed = log
+    let_in, opened, closed = log
+    assert (let_in["event"], let_in["principal"], let_in["way"]) == ("let in", "alice", "query")
     assert opened == {
         "event": "session opened",
         "log_level": "info",
         "client": "127.0.0.1",
         "path": "/ws",
         "dialect": "cryptointel",
+        "way": "query",
         "principal": "alice",
+        "kind": "key",
     }
     assert closed["event"] == "session closed"
     wanted = {
@@ -402,9 +408,9 @@ async def test_a_bad_credential_is_no_secret_of_the_log_either(stage: Stage) -> 
         async with stage.client(None, target="/ws?token=sk_nearly-right") as client:
             await is_sent_off(client, "INVALID_TOKEN")
         await until(lambda: stage.around.admission.connections == 0)
-    assert [(line["event"], line["code"], line["principal"]) for line in log] == [
-        ("session closed", 1008, None)
-    ]
+    refused, closed = log
+    assert (refused["event"], refused["code"], refused["way"]) == ("refused", "INVALID_TOKEN", "query")
+    assert (closed["event"], closed["code"], closed["principal"]) == ("session closed", 1008, None)
     assert "nearly-right" not in repr(log)
 
 
@@ -416,3 +422,65 @@ async def test_a_session_leaves_nothing_behind_in_the_hub(stage: Stage) -> None:
     assert list(stage.hub.matching("trades:*")) == []
     stage.publish("price", "BTC", price=1)
     stage.publish("trades", "new", amount=1)
+
+
+async def test_what_sessions_have_moved_never_becomes_less() -> None:
+    """Not even while one says goodbye: who reads the counts would take that for a restart."""
+    async with playing() as stage:
+        told: list[tuple[int, int]] = []
+
+        def look() -> None:
+            for session in stage.around.sessions:
+                session.account()
+            told.append((stage.traffic.received_bytes, stage.traffic.sent_bytes))
+
+        async with stage.client() as client:
+            await client.say(type="subscribe", channels=["trades:all"])
+            await client.hear_of("subscribed")
+            look()
+            stage.publish("trades", "all", text="x" * 1000)
+            await client.hear_of("trade")
+            look()
+            look()
+        await until(lambda: stage.traffic.closed == 1)
+        look()
+    assert told == sorted(told)
+    assert told[0][0] > 0
+    assert told[1][1] - told[0][1] > 1000
+    assert told[2] == told[1]
+    assert told[3][1] > told[2][1]  # the close frame
+
+
+@pytest.mark.parametrize(
+    ("target", "transport"),
+    [
+        ("/ws", "websocket"),
+        ("/sse?channels=price:BTC", "sse"),
+        ("/api/v1/topics/price:BTC/events?wait=30", "poll"),
+    ],
+)
+async def test_it_is_known_how_each_travels(target: str, transport: str) -> None:
+    async with playing() as stage, await stage.dial() as stream:
+        headers = UPGRADE if transport == "websocket" else b"GET /ws HTTP/1.1\r\nHost: localhost\r\n"
+        credential = b"Authorization: Bearer %b\r\n\r\n" % KEY.encode()
+        await stream.send_all(headers.replace(b"/ws", target.encode(), 1) + credential)
+        await until(lambda: bool(stage.around.sessions))
+        assert [(each.dialect, each.transport) for each in stage.around.sessions] == [
+            ("cryptointel", transport)
+        ]
+
+
+async def test_who_is_silenced_gets_nothing_more_and_is_not_heard(stage: Stage) -> None:
+    """Many are silenced at once, and ended one by one."""
+    async with stage.client() as client:
+        await client.say(type="subscribe", channels=["price:BTC", "trades:x"])
+        await client.hear_of("subscribed")
+        sessions: list[Any] = list(stage.around.sessions)
+        sessions[0].silence()
+        stage.publish("price", "BTC", price=1)
+        stage.publish("trades", "x", amount=1)
+        await client.say(type="subscribe", channels=["price:ETH"])
+        await until(lambda: stage.traffic.received_messages == 2)
+        sessions[0].expel(RequestError(ErrorCode.REVOKED_TOKEN, "taken back"))
+        assert (await client.hear())["error"]["code"] == "REVOKED_TOKEN"
+        assert await client.close_frame() == (1008, "REVOKED_TOKEN")

@@ -7,7 +7,10 @@ import random
 import socket
 import ssl
 import struct
+from collections import Counter
 from functools import partial
+from itertools import pairwise
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,6 +20,7 @@ import trio.testing
 
 from appliance.edge import stream as stream_module
 from appliance.edge.stream import Stream
+from appliance.runtime.turns import SLICE, Turnstile, rounds
 from tests.edge.stage import PATIENCE, connected, rest, secured, until
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 KINDS = ("pair", "tcp", "tls1.2", "tls1.3")
 VERSIONS = {"tls1.2": ssl.TLSVersion.TLSv1_2, "tls1.3": ssl.TLSVersion.TLSv1_3}
 SMALL, AMPLE = 16_384, 262_144
+CROWD = 40
 
 
 @attrs.define(eq=False)
@@ -108,6 +113,13 @@ async def test_an_empty_push_says_nothing(ends: Ends) -> None:
     assert ends.stream.push(b"")
     assert ends.stream.push(b"after")
     assert await ends.read(5) == b"after"
+
+
+async def test_more_than_one_record_of_tls_goes_out_at_once(tls_ends: Ends) -> None:
+    data = bytes(17_000)
+    assert tls_ends.stream.push(data)
+    assert tls_ends.stream.waiting == 0
+    assert await tls_ends.read(len(data)) == data
 
 
 async def test_a_full_socket_takes_no_more_until_it_is_read(ends: Ends) -> None:
@@ -281,7 +293,7 @@ async def test_the_first_bytes_are_seen_and_stay() -> None:
             seen: list[bytes] = []
 
             async def look() -> None:
-                seen.append(await stream.peek())
+                seen.append(await stream.peek(16))
 
             nursery.start_soon(look)
             await trio.testing.wait_all_tasks_blocked()
@@ -290,7 +302,7 @@ async def test_the_first_bytes_are_seen_and_stay() -> None:
         assert await stream.receive_some() == b"GET / HTTP/1.1\r\nHost: localhost\r\n"
         assert stream.received == 33
         theirs.close()
-        assert await stream.peek() == b""
+        assert await stream.peek(16) == b""
 
 
 async def test_to_look_at_a_reset_connection_breaks() -> None:
@@ -298,7 +310,7 @@ async def test_to_look_at_a_reset_connection_breaks() -> None:
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
     with ours, pytest.raises(trio.BrokenResourceError):
-        await Stream(ours).peek()
+        await Stream(ours).peek(16)
 
 
 # --- TLS. ---
@@ -603,3 +615,78 @@ async def test_a_stream_is_a_context() -> None:
             stream.push(b"within")
         assert theirs.recv(10) == b"within"
         assert theirs.recv(10) == b""
+
+
+async def test_who_is_quick_gets_more_at_once_and_who_is_slow_less(ends: Ends) -> None:
+    async with trio.open_nursery() as nursery:  # ends with the test
+        nursery.start_soon(ends.peer.send_all, bytes(50_000_000))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        first = len(await ends.stream.receive_some())
+        assert first <= 1_024
+        with trio.fail_after(PATIENCE):
+            while len(await ends.stream.receive_some()) <= 4 * first:
+                pass
+            while len(await ends.stream.receive_some()) >= first:
+                until = perf_counter() + 2 * SLICE
+                while perf_counter() < until:
+                    pass
+        nursery.cancel_scope.cancel()
+
+
+async def test_those_who_never_have_to_wait_let_others_run_in_between() -> None:
+    turnstile, loop, read = Turnstile(), rounds(), Counter[int]()
+
+    async def one(stream: Stream) -> None:
+        await stream.receive_some(1)  # it could not be known before that there is more
+        for _ in range(2):
+            assert await stream.receive_some(1)
+            read[loop.count] += 1
+            until = perf_counter() + SLICE
+            while perf_counter() < until:
+                pass
+
+    pairs = [socket.socketpair() for _ in range(CROWD)]
+    for _, theirs in pairs:
+        theirs.send(b"abc")
+    streams = [Stream(ours, turnstile) for ours, _ in pairs]
+    async with trio.open_nursery() as nursery:  # ends when all have read
+        for stream in streams:
+            nursery.start_soon(one, stream)
+    assert read.total() == 2 * CROWD
+    assert set(read.values()) == {1}
+    for stream, (_, theirs) in zip(streams, pairs, strict=True):
+        await stream.aclose()
+        theirs.close()
+
+
+async def test_it_is_known_when_the_peer_is_gone(ends: Ends) -> None:
+    assert not ends.stream.is_broken
+    ends.reset()
+    await until(lambda: ends.stream.push(b"anybody there?") and ends.stream.is_broken)
+
+
+async def test_a_crowd_that_all_has_something_to_read_lets_others_run_in_between() -> None:
+    turnstile, read, seen = Turnstile(), [], []
+
+    async def one(stream: Stream) -> None:
+        read.append(await stream.receive_some())
+        until = perf_counter() + SLICE
+        while perf_counter() < until:
+            pass
+
+    pairs = [socket.socketpair() for _ in range(CROWD)]
+    streams = [Stream(ours, turnstile) for ours, _ in pairs]
+    async with trio.open_nursery() as nursery:  # ends when all have read
+        for stream in streams:
+            nursery.start_soon(one, stream)
+        await trio.testing.wait_all_tasks_blocked()
+        for _, theirs in pairs:
+            theirs.send(b"back")
+        while len(read) < CROWD:
+            seen.append(len(read))
+            await trio.lowlevel.checkpoint()
+    assert read == [b"back"] * CROWD
+    assert max(after - before for before, after in pairwise([*seen, CROWD])) <= 6
+    for stream, (_, theirs) in zip(streams, pairs, strict=True):
+        await stream.aclose()
+        theirs.close()

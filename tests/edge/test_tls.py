@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -16,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from appliance.core.errors import StartError
 from appliance.edge.certificates import Paths, ensure, fingerprint
 from appliance.edge.tls import Contexts, Refused, Swapped, Unchanged, server_context
+from tests.access.certifying import Authority
+from tests.edge.stage import PATIENCE
+from tests.edge.test_hello import hello
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,8 +166,76 @@ def test_a_client_resumes_its_session_of_tls_1_2(paths: Paths) -> None:
     assert meet(server, client, first.session).resumed is True
 
 
-def test_no_ticket_of_tls_1_3_comes_while_a_client_writes_its_request(paths: Paths) -> None:
-    assert server_context(paths.certificate, paths.key).num_tickets == 0
+NAMING = hello("h2", "http/1.1")
+SILENT = hello()
+"""How clients begin that name their protocols, and those that do not."""
+
+
+def test_a_client_that_names_its_protocols_resumes_its_session_of_tls_1_3(paths: Paths) -> None:
+    served = Contexts(paths.certificate, paths.key).current
+    server, client = served.context_for("off", NAMING), only(ssl.TLSVersion.TLSv1_3)
+    first = meet(server, client)
+    assert first.resumed is False
+    assert first.session is not None
+    assert first.session.has_ticket
+    again = meet(server, client, first.session)
+    assert again.resumed is True
+    assert meet(server, client, again.session).resumed is True
+
+
+def test_no_ticket_of_tls_1_3_comes_while_another_client_writes_its_request(paths: Paths) -> None:
+    served = Contexts(paths.certificate, paths.key).current
+    for begins in (b"", SILENT, NAMING[:20]):
+        server = served.context_for("off", begins)
+        assert server.num_tickets == 0
+        met = meet(server, only(ssl.TLSVersion.TLSv1_3))
+        assert met.session is None or not met.session.has_ticket
+
+
+def test_who_resumes_is_still_who_showed_a_certificate(paths: Paths, authority: Authority) -> None:
+    served = Contexts(paths.certificate, paths.key, authority.file).current
+    server = served.context_for("required", NAMING)
+    client = showing(authority.pair(("CN", "ann")), ssl.TLSVersion.TLSv1_3)
+    first = meet(server, client)
+    assert meet(server, client, first.session).resumed is True
+    stranger = only(ssl.TLSVersion.TLSv1_3)
+    with pytest.raises((OSError, AssertionError, ValueError)):
+        meet(server, stranger, first.session)
+
+
+@pytest.mark.parametrize("first", ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256"])
+def test_the_cipher_that_the_client_likes_best_is_taken(paths: Paths, first: str) -> None:
+    client = only(ssl.TLSVersion.TLSv1_2)
+    client.set_ciphers(f"{first}:ECDHE+AESGCM:ECDHE+CHACHA20")
+    assert meet(server_context(paths.certificate, paths.key), client).cipher == first
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="asks for it with the program openssl")
+def test_a_client_that_would_renegotiate_is_refused(paths: Paths) -> None:
+    context = server_context(paths.certificate, paths.key)
+    with socket.create_server(("127.0.0.1", 0)) as door, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> bytes:
+            raw, _ = door.accept()
+            raw.settimeout(PATIENCE)
+            with context.wrap_socket(raw, server_side=True) as stream:
+                try:
+                    return stream.recv(100)
+                except OSError:
+                    return b""
+
+        served = pool.submit(serve)
+        port = door.getsockname()[1]
+        done = subprocess.run(
+            ["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{port}"],
+            input=b"R\n",
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert served.result(PATIENCE) == b""
+    assert b"RENEGOTIATING" in done.stderr + done.stdout
+    assert b"no renegotiation" in done.stderr + done.stdout
 
 
 def test_neither_compression_nor_renegotiation(paths: Paths) -> None:
@@ -307,3 +380,79 @@ def test_a_renewed_self_signed_certificate_is_served(paths: Paths) -> None:
     ensure(folder, names=("10.0.0.7",), valid=397 * DAY, renew_before=DAY, now=NOW)
     result = contexts.refresh()
     assert result == Swapped(fingerprint(paths.certificate.read_bytes()), contexts.current.not_after)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    (tmp_path / "authority").mkdir()
+    return Authority(tmp_path / "authority")
+
+
+def showing(certificate: Path | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> ssl.SSLContext:
+    context = only(version)
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_who_is_asked_for_a_certificate(paths: Paths, authority: Authority, version: ssl.TLSVersion) -> None:
+    known = Contexts(paths.certificate, paths.key, authority.file).current
+    good = authority.pair(("CN", "ann"))
+    for asked, shown, met in (
+        ("off", None, True),
+        ("off", good, True),
+        ("optional", None, True),
+        ("optional", good, True),
+        ("required", None, False),
+        ("required", good, True),
+    ):
+        context = known.context_for(asked)  # type: ignore[arg-type]
+        try:
+            meet(context, showing(shown, version))
+        except (OSError, AssertionError):
+            assert not met, (asked, shown)
+        else:
+            assert met, (asked, shown)
+
+
+@pytest.mark.parametrize("asked", ["optional", "required"])
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    paths: Paths, authority: Authority, tmp_path: Path, asked: str
+) -> None:
+    context = Contexts(paths.certificate, paths.key, authority.file).current.context_for(asked)  # type: ignore[arg-type]
+    (tmp_path / "other").mkdir()
+    for wrong in (
+        Authority(tmp_path / "other").pair(("CN", "ann")),
+        authority.pair(("CN", "ann"), expired=True),
+    ):
+        with pytest.raises(OSError, match=r"alert|EOF|reset|closed"):
+            meet(context, showing(wrong))
+
+
+def test_other_authorities_are_taken_up(paths: Paths, authority: Authority, tmp_path: Path) -> None:
+    contexts = Contexts(paths.certificate, paths.key, authority.file)
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    good = other.pair(("CN", "ann"))
+    with pytest.raises(OSError, match=r"alert|EOF|reset|closed"):
+        meet(contexts.current.context_for("required"), showing(good))
+    authority.file.write_bytes(other.file.read_bytes())
+    assert isinstance(contexts.refresh(), Swapped)
+    assert meet(contexts.current.context_for("required"), showing(good)).fingerprint
+    authority.file.write_text("nothing")
+    refused_change = contexts.refresh()
+    assert isinstance(refused_change, Refused)
+    assert "tls.client_ca" in refused_change.reason
+    assert meet(contexts.current.context_for("required"), showing(good)).fingerprint
+
+
+@pytest.mark.parametrize("content", [None, "", "nothing"])
+def test_authorities_that_cannot_be_read_stop_the_start(
+    paths: Paths, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(StartError, match=r"tls\.client_ca"):
+        Contexts(paths.certificate, paths.key, file)

@@ -91,3 +91,14 @@ async def test_who_comes_to_a_path_that_is_gone_is_told_what_there_is() -> None:
 async def test_what_is_no_symbol_is_no_path(path: str) -> None:
     async with playing() as stage:
         assert (await ask(stage, path)).startswith(b"HTTP/1.1 404 ")
+
+
+def test_what_is_spoken_is_told_by_path() -> None:
+    assert Ways({"/ws": "shared", "/x": "trading"}, trading=False).spoken == {
+        "/ws": "cryptointel",
+        PATH: "data-ws",
+        "/ws/predictions/{symbol}": "predictions",
+        "/ws/market-data/{symbol}": "market-data",
+        "/ws/alerts": "alerts",
+    }
+    assert Ways({"/x": "trading"}).spoken["/x"] == "trading"

@@ -17,12 +17,13 @@ from appliance.dialects import framing
 from appliance.edge import websocket
 from appliance.edge.stream import Stream
 from tests.bench.load_frames import FrameReader, Opcode, client_frame
-from tests.edge.stage import PATIENCE, UPGRADE, connected, rest
+from tests.edge.stage import PATIENCE, UPGRADE, connected, rest, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 MOST_BYTES = 1_000
+PER_MINUTE = 600
 END = b"\r\n\r\n"
 
 
@@ -70,7 +71,9 @@ async def opened(subprotocol: str | None = None, *headers: bytes) -> AsyncIterat
     stream, theirs = Stream(here), trio.SocketStream(trio.socket.from_stdlib_socket(there))
     stream.unread(UPGRADE + b"".join(header + b"\r\n" for header in headers) + b"\r\n")
     async with theirs, trio.open_nursery() as nursery:  # ends with the block
-        ours = await websocket.accept(nursery, stream, most_bytes=MOST_BYTES, subprotocol=subprotocol)
+        ours = await websocket.accept(
+            nursery, stream, most_bytes=MOST_BYTES, per_minute=PER_MINUTE, subprotocol=subprotocol
+        )
         call = Call(ours, theirs, nursery)
         while END not in call.head:
             call.head += bytes(await theirs.receive_some(1))
@@ -88,7 +91,11 @@ async def talking() -> AsyncIterator[tuple[websocket.Socket, trio_websocket.WebS
         found: list[websocket.Socket] = []
 
         async def accept() -> None:
-            found.append(await websocket.accept(nursery, stream, most_bytes=MOST_BYTES, subprotocol=None))
+            found.append(
+                await websocket.accept(
+                    nursery, stream, most_bytes=MOST_BYTES, per_minute=PER_MINUTE, subprotocol=None
+                )
+            )
 
         nursery.start_soon(accept)
         client = await trio_websocket.wrap_client_stream(nursery, theirs, "localhost", "/ws")
@@ -130,7 +137,9 @@ async def test_an_upgrade_that_is_refused_fails_and_is_told(head: bytes) -> None
     async with theirs:
         with trio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as caught:
             async with trio.open_nursery() as nursery:  # ends with the refusal
-                await websocket.accept(nursery, stream, most_bytes=MOST_BYTES, subprotocol=None)
+                await websocket.accept(
+                    nursery, stream, most_bytes=MOST_BYTES, per_minute=PER_MINUTE, subprotocol=None
+                )
         assert [type(error) for error in caught.value.exceptions] == [websocket.UpgradeFailed]
         await stream.aclose()
         assert (await rest(theirs)).startswith(b"HTTP/1.1 4")
@@ -146,7 +155,9 @@ async def test_a_client_that_leaves_amid_the_upgrade_ends_the_wait(*, hard: bool
     there.close()
     with trio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:  # ends with the failure
-            await websocket.accept(nursery, stream, most_bytes=MOST_BYTES, subprotocol=None)
+            await websocket.accept(
+                nursery, stream, most_bytes=MOST_BYTES, per_minute=PER_MINUTE, subprotocol=None
+            )
     assert [type(error) for error in caught.value.exceptions] == [websocket.UpgradeFailed]
     stream.abort()
 
@@ -181,6 +192,30 @@ async def test_pings_are_answered_also_while_nobody_receives() -> None:
         await call.send(Opcode.PING, b"are you there")
         assert await call.frame() == (Opcode.PONG, b"are you there")
         assert await call.ours.receive() == "one that waits"
+
+
+async def test_what_was_asked_by_who_is_gone_is_not_answered() -> None:
+    async with opened() as call:
+        for _ in range(5):
+            await call.send(Opcode.TEXT, b"do this")
+        assert await call.ours.receive() == "do this"
+        call.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        call.theirs.socket.close()
+        await until(lambda: call.ours.stream.push(framing.text(b"done")) and call.ours.stream.is_broken)
+        with pytest.raises(websocket.Hangup):
+            await call.ours.receive()
+
+
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG])
+async def test_who_sends_more_trifles_than_messages_are_allowed_is_read_more_slowly(opcode: Opcode) -> None:
+    trifle = client_frame(opcode, b"")
+    async with opened() as call:
+        before = call.ours.stream.received
+        await call.theirs.send_all(trifle * (4 * PER_MINUTE) + client_frame(Opcode.TEXT, b"at last"))
+        with trio.move_on_after(0.2) as patience:
+            await call.ours.receive()
+        assert patience.cancelled_caught
+        assert call.ours.stream.received - before < 2 * PER_MINUTE * len(trifle)
 
 
 async def test_a_pushed_ping_is_answered_and_counts_as_life() -> None:

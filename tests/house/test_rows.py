@@ -50,7 +50,12 @@ CLOCK = {"now", "utcnow", "today"}
 WORLD = {"open", "print", "input", "exec", "eval", "breakpoint"}
 
 PLUGIN_MAY = ("appliance.api",)
-ALSO_MAY = {"plugins.simulated": ("appliance.sources.simulated",)}
+ALSO_MAY = {
+    "plugins.postgres": ("appliance.sources.postgres",),
+    "plugins.record": ("appliance.sources.tapes",),
+    "plugins.replay": ("appliance.sources.tapes",),
+    "plugins.simulated": ("appliance.sources.simulated",),
+}
 
 ONE_OWNER = ("trio_websocket", "hypercorn")
 

@@ -123,7 +123,9 @@ def test_a_new_node_is_enough(machine: Machine, node: str) -> None:
 def test_packages_that_are_there_are_left_alone(machine: Machine) -> None:
     machine.record("apt-get")
     machine.record("chromium")
-    assert machine.run("packaging/install-system-packages", "chromium") == (0, "")
+    machine.record("pg_ctlcluster")
+    wanted = ("chromium", "postgresql:pg_ctlcluster")
+    assert machine.run("packaging/install-system-packages", *wanted) == (0, "")
     assert machine.calls == []
 
 
@@ -132,11 +134,11 @@ def test_root_installs_what_is_missing_and_no_more(machine: Machine) -> None:
     machine.install("env", 'shift; "$@"')
     machine.record("apt-get")
     machine.record("curl")
-    code, said = machine.run("packaging/install-system-packages", "curl", "npm", "python3.11-venv")
-    assert (code, said) == (0, "Installing system packages: npm python3.11-venv\n")
+    code, said = machine.run("packaging/install-system-packages", "curl", "npm", "postgresql:pg_ctlcluster")
+    assert (code, said) == (0, "Installing system packages: npm postgresql\n")
     update, install = machine.calls
     assert update.startswith("apt-get update")
-    assert re.fullmatch(r"apt-get install .*--yes.* npm python3\.11-venv", install)
+    assert re.fullmatch(r"apt-get install .*--yes.* npm postgresql", install)
 
 
 def test_sudo_without_a_password_is_used(machine: Machine) -> None:

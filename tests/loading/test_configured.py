@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from appliance.loading.configured import Complaint
+    from appliance.loading.complaints import Complaint
 
 
 @attrs.frozen(kw_only=True)
@@ -74,13 +74,15 @@ def channel(name: str, **fields: Any) -> Channel:
 
 
 FEES = channel("fees", produce=produce, Settings=FeesSettings, history=History(count=7, age=None, bytes=70))
+GENERAL = "enabled, plugin, source, mode, message, publish, stale_after, required, history"
 KINDS = "leaving, ocean, publish, unlucky, vault"
 TIDES = channel("tides", source="ocean")
 WAVES = channel("waves", source="ocean")
 
 
-def catalogue(*channels: Channel, folder: Path) -> Catalogue:
+def catalogue(*channels: Channel, folder: Path, more: tuple[Source, ...] = ()) -> Catalogue:
     sources = [
+        *more,
         Source(kind="ocean", open=Ocean, Settings=OceanSettings),
         Source(kind="unlucky", open=unlucky),
         Source(kind="leaving", open=leaving),
@@ -110,16 +112,18 @@ class Configuration:
         *channels: Channel,
         faults: tuple[PluginError, ...] = (),
         warn: Callable[[str], object] | None = None,
+        more: tuple[Source, ...] = (),
     ) -> dict[str, Configured]:
         self.file.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
         loaded = load(file=self.file, environment={})
-        found = configure(catalogue(*channels, folder=self.folder), loaded, faults=faults, warn=warn)
+        known = catalogue(*channels, folder=self.folder, more=more)
+        found = configure(known, loaded, faults=faults, warn=warn)
         return {configured.channel.name: configured for configured in found}
 
-    def mistakes(self, text: str, *channels: Channel) -> list[str]:
+    def mistakes(self, text: str, *channels: Channel, more: tuple[Source, ...] = ()) -> list[str]:
         """The mistakes, each behind the number of its line, where it has one."""
         with pytest.raises(SettingsError) as caught:
-            self(text, *channels)
+            self(text, *channels, more=more)
         assert {mistake.origin for mistake in caught.value.mistakes} == {str(self.file)}
         return [str(mistake).removeprefix(f"{self.file}:").strip() for mistake in caught.value.mistakes]
 
@@ -170,7 +174,10 @@ def test_mistakes_in_settings_carry_their_lines(configuration: Configuration) ->
         kind = "puddle"
     """
     assert configuration.mistakes(text, FEES, TIDES, WAVES) == [
-        "2: channels.fees.symbol: is not a known key; did you mean `symbols`? (known here: symbols, most)",
+        (
+            "2: channels.fees.symbol: is not a known key; did you mean `symbols`? "
+            f"(known here: symbols, most, {GENERAL})"
+        ),
         "3: channels.fees.most: must be more than 0, not -1",
         "5: channels.fee: there is no channel `fee`; did you mean `fees`?",
         "7: channels.tides.source: there is no source `oceans`; did you mean `ocean`?",
@@ -449,6 +456,312 @@ def test_another_name_that_cannot_be_is_told_with_its_line(
     assert mistake.startswith(told)
 
 
+def test_a_channel_that_is_another_of_none_is_told(configuration: Configuration) -> None:
+    assert configuration.mistakes('[channels.fx]\nplugin = "fx"', FEES) == [
+        "2: channels.fx.plugin: there is no channel `fx`; there are fees"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "message"),
+    [
+        ("", Mode.LOG, "fees"),
+        ('mode = "state"', Mode.STATE, "fees"),
+        ('mode = "log"\nmessage = "fee_update"', Mode.LOG, "fee_update"),
+    ],
+)
+def test_mode_and_message_are_the_channels_choice_until_it_is_told(
+    configuration: Configuration, text: str, mode: Mode, message: str
+) -> None:
+    found = configuration(f"[channels.fees]\n{text}", FEES)["fees"].channel
+    assert (found.mode, found.message) == (mode, message)
+
+
+def test_a_mistyped_key_of_all_channels_is_told_the_nearest(configuration: Configuration) -> None:
+    [told] = configuration.mistakes('[channels.plain]\nmesage = "x"', channel("plain", produce=produce))
+    assert told.startswith("2: channels.plain.mesage: is not a known key; did you mean `message`?")
+
+
+# A source has options of its own in the tables of its channels.
+
+
+@attrs.frozen(kw_only=True)
+class WellSettings:
+    bucket: str | None = None
+    rope: str | None = None
+    every: float = 5.0
+    password: Secret | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if (self.bucket is None) == (self.rope is None):
+            raise ValueError("needs either `bucket` or `rope`, and not both")
+
+
+EVENTS = channel("event", source="well", history=History(count=9))
+WELL = Source(
+    kind="well",
+    open=lambda _: Vault(),
+    ChannelSettings=WellSettings,
+    topics_on_demand=True,
+    durable=True,
+    channel=EVENTS,
+)
+DRAWN = """
+    [channels.fees]
+    source = "well"
+    bucket = "tin"
+    most = 7
+"""
+
+
+def test_what_a_table_says_to_the_source_is_not_the_channels(configuration: Configuration) -> None:
+    found = configuration(DRAWN, FEES, more=(WELL,))["fees"]
+    assert found.settings == FeesSettings(most=7)
+    assert found.told == WellSettings(bucket="tin")
+    assert isinstance(found.rows, Vault)
+
+
+def test_a_producer_is_told_the_channels_own_settings_by_a_source_that_has_none_for_it(
+    configuration: Configuration,
+) -> None:
+    found = configuration("[sources.ocean]\ndepth = 5\n[channels.fees]\nmost = 7", FEES, TIDES)
+    assert found["fees"].told == FeesSettings(most=7)
+    assert found["tides"].told is found["tides"].settings
+
+
+def test_mistakes_in_what_the_source_is_told_carry_their_lines(configuration: Configuration) -> None:
+    text = """
+        [channels.fees]
+        source = "well"
+        most = -1
+        every = "often"
+        buckt = "tin"
+        [channels.tides]
+        source = "well"
+        bucket = "tin"
+        rope = "hemp"
+    """
+    assert configuration.mistakes(text, FEES, TIDES, more=(WELL,)) == [
+        "3: channels.fees.most: must be more than 0, not -1",
+        '4: channels.fees.every: expected a number, found text ("often")',
+        "5: channels.fees.buckt: is not a known key; did you mean `bucket`?",
+        "6: channels.tides: needs either `bucket` or `rope`, and not both",
+    ]
+
+
+def test_secrets_of_what_the_source_is_told_come_from_files_and_stay_secret(
+    configuration: Configuration,
+) -> None:
+    file = configuration.folder / "password"
+    file.write_text("hunter2")
+    file.chmod(0o644)
+    warnings: list[str] = []
+    text = f"{DRAWN}\n    password_file = '{file}'"
+    told = configuration(text, FEES, more=(WELL,), warn=warnings.append)["fees"].told
+    assert told.password == "hunter2"
+    assert "hunter2" not in repr(told)
+    assert len(warnings) == 1
+    mistakes = configuration.mistakes(f"{text}\n    rope = 'hunter2'", FEES, more=(WELL,))
+    assert mistakes == ["1: channels.fees: needs either `bucket` or `rope`, and not both"]
+
+
+def test_what_the_source_is_told_comes_from_the_environment_too(tmp_path: Path) -> None:
+    environment = {
+        "APPLIANCE_CHANNELS__FEES__SOURCE": "well",
+        "APPLIANCE_CHANNELS__FEES__BUCKET": "5",
+        "APPLIANCE_CHANNELS__FEES__EVERY": "2",
+    }
+    loaded = load(file=None, environment=environment)
+    [found] = configure(catalogue(FEES, folder=tmp_path, more=(WELL,)), loaded)
+    assert found.told == WellSettings(bucket="5", every=2)
+
+
+def test_a_key_that_both_would_take_is_a_mistake_where_it_stands(configuration: Configuration) -> None:
+    both = channel("both", source="well", Settings=WellSettings)
+    text = """
+        [channels.both]
+        bucket = "tin"
+    """
+    assert configuration.mistakes(text, both, more=(WELL,)) == [
+        (
+            "2: channels.both.bucket: is a setting of channel `both` and of sources of kind `well`: "
+            "give the channel another source, or rename the setting in the plugin of one of them"
+        )
+    ]
+    text = """
+        [channels.fees]
+        source = "well"
+        bucket = "tin"
+    """
+    every = attrs.make_class("Every", {"every": attrs.field(default=3.0, type=float)}, frozen=True)
+    found = configuration(text, channel("fees", produce=produce, Settings=every), more=(WELL,))["fees"]
+    assert (found.settings.every, found.told.every) == (3.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[channels.fees]\nsource = "wall"\nbucket = "tin"',
+        '[channels.fees]\nsource = 5\nbucket = "tin"',
+        '[channels.fees]\nsource = "deep"\nbucket = "tin"\n[sources.deep]\nkind = "wall"',
+        '[channels.fees]\nsource = "deep"\nbucket = "tin"\n[sources.deep]\nkind = 5',
+    ],
+)
+def test_options_that_may_be_those_of_a_source_that_is_not_known_are_not_judged(
+    configuration: Configuration, text: str
+) -> None:
+    [told] = configuration.mistakes(text, FEES, more=(WELL,))
+    assert "bucket" not in told
+
+
+def test_options_are_judged_where_the_source_is_known_and_cannot_be_opened(
+    configuration: Configuration,
+) -> None:
+    text = '[channels.fees]\nsource = "well"\nbukkit = "tin"\n[sources.well]\ndepth = 5'
+    assert [told.partition(": is")[0] for told in configuration.mistakes(text, FEES, more=(WELL,))] == [
+        "1: channels.fees: needs either `bucket` or `rope`, and not both",
+        "3: channels.fees.bukkit",
+        "5: sources.well.depth",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "text", "durable"),
+    [
+        (History(), "", False),
+        (History(durable=True), "", True),
+        (History(durable=True), "history.durable = false", False),
+        (History(), "history.durable = true", True),
+        (History(), 'source = "well"\nbucket = "tin"', True),
+        (History(), 'source = "well"\nbucket = "tin"\nhistory.durable = false', False),
+    ],
+)
+def test_what_is_durable_is_the_channels_choice_or_its_sources_until_it_is_told(
+    configuration: Configuration, declared: History, text: str, durable: object
+) -> None:
+    kept = channel("kept", produce=produce, history=declared)
+    assert configuration(f"[channels.kept]\n{text}", kept, more=(WELL,))["kept"].durable is durable
+
+
+# A source can make channels of names that no plugin registers.
+
+FILLS = """
+    [channels.fills]
+    source = "well"
+    bucket = "tin"
+    mode = "state"
+    message = "fill"
+"""
+
+
+def test_a_source_makes_a_channel_of_a_name_that_nobody_registers(configuration: Configuration) -> None:
+    found = configuration(FILLS, FEES, more=(WELL,))
+    assert list(found) == ["fees", "fills"]
+    fills = found["fills"]
+    assert fills.channel == attrs.evolve(EVENTS, name="fills", mode=Mode.STATE, message="fill", open=True)
+    assert fills.told == WellSettings(bucket="tin")
+    assert (fills.retention.count, fills.durable) == (9, True)
+    assert fills.file == configuration.folder / "well.py"
+
+
+def test_there_may_be_several_of_them_from_several_sources_of_the_kind(configuration: Configuration) -> None:
+    text = """
+        [sources.deep]
+        kind = "well"
+        [channels]
+        fills = { source = "deep", bucket = "tin" }
+        spills = { source = "deep", rope = "hemp" }
+        others = { source = "well", rope = "hemp" }
+        none = { source = "well", rope = "hemp", enabled = false }
+    """
+    found = configuration(text, more=(WELL,))
+    assert list(found) == ["fills", "spills", "others"]
+    assert found["fills"].rows is found["spills"].rows is not found["others"].rows
+
+
+def test_a_name_that_is_registered_is_that_channel_whatever_its_source_could_make(
+    configuration: Configuration,
+) -> None:
+    found = configuration(DRAWN, FEES, more=(WELL,))
+    assert found["fees"].channel == attrs.evolve(FEES, open=True)
+
+
+def test_applications_may_publish_into_a_channel_that_the_source_for_them_makes(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text('[channels.fills]\nsource = "publish"\n[channels.price]\nenabled = false')
+    built_in = collect([builtin_folder()])
+    found = {each.channel.name: each for each in configure(built_in, load(file=file, environment={}))}
+    assert found.keys() == {*built_in.channels, "fills"} - {"price"}
+    assert found["fills"].publishable
+    assert not found["fills"].durable
+    assert (found["fills"].channel.mode, found["fills"].channel.message) == (Mode.LOG, "event")
+
+
+MAKER = "(or give it a `source` of kind well)"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[channels.fill]", f"1: channels.fill: there is no channel `fill`; there are fees, tides {MAKER}"),
+        (
+            "[channels.fes]\nenabled = false",
+            f"1: channels.fes: there is no channel `fes`; did you mean `fees`? {MAKER}",
+        ),
+        (
+            '[channels.fills]\nsource = "vault"',
+            f"1: channels.fills: there is no channel `fills`; there are fees, tides {MAKER}",
+        ),
+        (
+            '[channels.fills]\nsource = "wall"',
+            "2: channels.fills.source: there is no source `wall`; did you mean `well`?",
+        ),
+        (
+            '[sources.deep]\nkind = "wall"\n[channels.fills]\nsource = "deep"',
+            "2: sources.deep.kind: there is no kind of source `wall`; did you mean `well`?",
+        ),
+        ('[channels.fills]\nsource = "well"', "1: channels.fills: needs either `bucket` or `rope`"),
+        (
+            '[channels.fills]\nsource = "well"\nbukket = "tin"\nrope = "hemp"',
+            "3: channels.fills.bukket: is not a known key; did you mean `bucket`?",
+        ),
+        (
+            '[channels.Fills]\nsource = "well"\nbucket = "tin"',
+            "1: channels.Fills: 'Fills' is no name for a channel",
+        ),
+        ("[channels.fills]\nsource = 5\nbucket = 'tin'", "2: channels.fills.source: expected text, found"),
+        ("[channels.fills]\nplugin = 5", "2: channels.fills.plugin: expected text, found"),
+        ("channels.fills = 5", "1: channels.fills: expected a table, found"),
+    ],
+)
+def test_a_channel_that_cannot_be_made_is_told_with_its_line_and_what_is_right(
+    configuration: Configuration, text: str, told: str
+) -> None:
+    sources = "\n[sources.ocean]\ndepth = 5"
+    [mistake] = configuration.mistakes(text + sources, FEES, TIDES, more=(WELL,))
+    assert mistake.startswith(told)
+
+
+def test_a_name_that_a_missing_plugin_may_have_is_made_unless_its_options_say_otherwise(
+    configuration: Configuration,
+) -> None:
+    text = """
+        [channels.fills]
+        source = "well"
+        bucket = "tin"
+
+        [channels.theirs]
+        source = "well"
+        bucket = "tin"
+        option_of_theirs = 5
+    """
+    file = configuration.folder / "appliance.toml"
+    file.write_text(textwrap.dedent(text))
+    loaded = load(file=file, environment={})
+    found = arrange(catalogue(folder=configuration.folder, more=(WELL,)), loaded, complete=False)
+    assert (list(found.places), found.complaints) == (["fills"], ())
+
+
 # What is arranged again keeps what did not change.
 
 
@@ -462,7 +775,7 @@ class Arranging:
 
     def __init__(self, folder: Path, *channels: Channel) -> None:
         self.folder = folder
-        self.catalogue = catalogue(*channels, folder=folder)
+        self.catalogue = catalogue(*channels, folder=folder, more=(WELL,))
         self.now = Arrangement()
 
     def __call__(self, text: str = "", *, anew: bool = True) -> dict[str, Configured]:
@@ -476,6 +789,7 @@ class Arranging:
         return [each for each in self.now.complaints if each.about == about]
 
 
+FILLED = "channels.fills = { source = 'well', bucket = 'tin' }\n"
 UNEQUAL = channel("unequal", produce=produce, Settings=Unequal)
 DEEP = "[sources.ocean]\ndepth = 5\n"
 
@@ -483,9 +797,9 @@ DEEP = "[sources.ocean]\ndepth = 5\n"
 @pytest.mark.parametrize("anew", [True, False])
 def test_what_did_not_change_is_the_same_object(tmp_path: Path, *, anew: bool) -> None:
     arranging = Arranging(tmp_path, FEES, TIDES, UNEQUAL)
-    before = arranging(DEEP)
-    after = arranging(DEEP, anew=anew)
-    assert all(after[name] is before[name] for name in ("fees", "tides", "unequal"))
+    before = arranging(FILLED + DEEP)
+    after = arranging(FILLED + DEEP, anew=anew)
+    assert all(after[name] is before[name] for name in ("fees", "tides", "unequal", "fills"))
 
 
 @pytest.mark.parametrize(
@@ -494,14 +808,18 @@ def test_what_did_not_change_is_the_same_object(tmp_path: Path, *, anew: bool) -
         (f"{DEEP}[channels.fees]\nmost = 5", {"fees"}),
         (f"{DEEP}[channels.fees]\nhistory.count = 5", {"fees"}),
         (f"{DEEP}[channels.fees]\nstale_after = 5", {"fees"}),
+        (f"{DEEP}[channels.fees]\nmode = 'state'", {"fees"}),
+        (f"{DEEP}[channels.fees]\nhistory.durable = true", {"fees"}),
+        (f"{DEEP}[channels.fills]\nsource = 'well'\nbucket = 'oak'", {"fills"}),
+        (f"{DEEP}[channels.fills]\nsource = 'well'\nbucket = 'tin'", set()),
         ("[sources.ocean]\ndepth = 6", {"tides", "waves"}),
         (f"{DEEP}[sources.lake]\nkind = 'ocean'\ndepth = 1\n[channels.tides]\nsource = 'lake'", {"tides"}),
     ],
 )
 def test_only_what_changed_is_another_object(tmp_path: Path, text: str, changed: set[str]) -> None:
     arranging = Arranging(tmp_path, FEES, TIDES, WAVES)
-    before = arranging(DEEP)
-    after = arranging(text)
+    before = arranging(FILLED + DEEP)
+    after = arranging(text if "fills" in text else FILLED + text)
     assert {name for name in after if after[name] is not before[name]} == changed
 
 
@@ -524,6 +842,42 @@ def test_what_a_file_holds_that_settings_name_is_seen_when_they_are_filled_anew(
     password.write_text("two")
     assert arranging(text, anew=False)["safe"] is before["safe"]
     assert arranging(text)["safe"] is not before["safe"]
+
+
+def test_what_a_file_holds_that_the_source_is_told_of_is_seen_too(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("one")
+    password.chmod(0o600)
+    arranging = Arranging(tmp_path)
+    text = f"[channels.fills]\nsource = 'well'\nbucket = 'tin'\npassword_file = '{password}'"
+    before = arranging(text)
+    password.write_text("two")
+    assert arranging(text, anew=False)["fills"] is before["fills"]
+    assert arranging(text)["fills"].told.password == "two"
+
+
+def test_a_plugin_that_registers_the_name_takes_the_place_of_what_a_source_made_and_gives_it_back(
+    tmp_path: Path,
+) -> None:
+    arranging = Arranging(tmp_path)
+    made = arranging(FILLED)["fills"]
+    fills = channel("fills", produce=produce)
+    arranging.catalogue.channels["fills"] = fills
+    registered = arranging(FILLED, anew=False)["fills"]
+    assert registered.channel == attrs.evolve(fills, open=True)
+    assert registered.told == WellSettings(bucket="tin")
+    del arranging.catalogue.channels["fills"]
+    assert arranging(FILLED, anew=False)["fills"].channel == made.channel
+    assert arranging("") == {}
+
+
+def test_another_version_of_a_source_makes_its_channels_anew(tmp_path: Path) -> None:
+    arranging = Arranging(tmp_path, FEES)
+    before = arranging(FILLED)
+    arranging.catalogue.sources["well"] = attrs.evolve(WELL, durable=False)
+    after = arranging(FILLED, anew=False)
+    assert {name for name in after if after[name] is not before[name]} == {"fills"}
+    assert not after["fills"].durable
 
 
 def test_what_is_wrong_is_left_out_and_complained_of(tmp_path: Path) -> None:

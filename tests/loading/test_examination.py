@@ -57,3 +57,39 @@ def test_a_source_that_cannot_be_opened_is_the_plugins_fault(tmp_path: Path) -> 
     assert found.mistakes == []
     assert "ZeroDivisionError: division by zero" in found.error
     assert found.error.startswith(f"{file}:")
+
+
+WELL = """
+    import attrs, trio
+    from appliance.api import Channel, Mode, Source, hookimpl
+
+    @attrs.frozen(kw_only=True)
+    class Bucket:
+        bucket: str
+
+    class Rows:
+        async def produce(self, feed, settings):
+            await trio.sleep_forever()
+
+    @hookimpl
+    def register_sources():
+        made = Channel(name="events", mode=Mode.LOG, message="event", source="well")
+        return [Source(kind="well", open=lambda _: Rows(), ChannelSettings=Bucket, channel=made)]
+"""
+
+
+def test_what_a_source_is_told_by_the_tables_of_its_channels_is_examined(tmp_path: Path) -> None:
+    file, place = write(tmp_path / "p" / "well.py", WELL), tmp_path / "appliance.toml"
+    text = "[channels]\nfills = { source = 'well', bucket = 5 }\nspills = { source = 'well' }\n"
+    assert examined(file, text).mistakes == [
+        f"{place}:2: channels.fills.bucket: expected text, found a number (5)",
+        f"{place}:3: channels.spills.bucket: is required: text",
+    ]
+
+
+def test_options_of_a_channel_that_another_plugin_may_register_are_not_judged(tmp_path: Path) -> None:
+    file = write(tmp_path / "p" / "well.py", WELL)
+    text = "[channels]\nfees = { source = 'well', bucket = 'tin', most = 5 }\n"
+    assert examined(file, text) == Finding([], ["well"])
+    fees = write(tmp_path / "p" / "fees.py", dropping.plugin("fees", settings="most: int"))
+    assert examined(fees, text) == Finding(["fees"], [])

@@ -4,8 +4,10 @@ import gc
 import importlib
 import importlib.resources
 import linecache
+import os
 import pickle
 import pkgutil
+import py_compile
 import sys
 import traceback
 import weakref
@@ -37,8 +39,8 @@ def nothing_stays() -> Iterator[None]:
     sys.meta_path[:] = finders
 
 
-def load(path: Path) -> Imported:
-    return importer.load(read(path, most=1_000_000))
+def load(path: Path, *, changes: bool = True) -> Imported:
+    return importer.load(read(path, most=1_000_000), changes=changes)
 
 
 def refused(path: Path) -> str:
@@ -94,6 +96,17 @@ def test_no_bytecode_is_kept_that_could_be_taken_for_that_of_another(tmp_path: P
         assert imported.module.version == number
         imported.forget()
     assert [path.name for path in tmp_path.iterdir()] == ["fees.py"]
+
+
+def test_the_bytecode_of_what_does_not_change_is_used_where_there_is_some(tmp_path: Path) -> None:
+    file = write(tmp_path / "fees.py", "version = 1")
+    assert load(file, changes=False).module.version == 1
+    before = file.stat()
+    py_compile.compile(str(file), doraise=True)
+    write(file, "version = 2")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert load(file, changes=False).module.version == 1
+    assert load(file).module.version == 2
 
 
 def test_a_package_imports_its_own(tmp_path: Path) -> None:

@@ -143,6 +143,97 @@ def test_another_configuration_is_taken_unless_it_has_new_mistakes(desk: Desk) -
     lineup.told(desk.loaded("[channels.fee]"), complete=False, warn=print)
 
 
+WELL = """
+    import attrs, trio
+    from appliance.api import Channel, Mode, Source, hookimpl
+
+    @attrs.frozen(kw_only=True)
+    class Bucket:
+        bucket: str
+
+    class Rows:
+        async def produce(self, feed, settings):
+            await trio.sleep_forever()
+
+    @hookimpl
+    def register_sources():
+        made = Channel(name="events", mode=Mode.LOG, message="event", source="well")
+        return [Source(kind="well", open=lambda _: Rows(), ChannelSettings=Bucket, channel=made)]
+"""
+FILLS = "[channels.fills]\nsource = 'well'\nbucket = 'tin'\n"
+
+
+def well(desk: Desk) -> Plugin:
+    return plugin.load(bundle.read(write(desk.folder / "well.py", WELL), most=100_000))
+
+
+def test_a_channel_that_a_source_makes_comes_and_goes_with_the_source(desk: Desk) -> None:
+    empty = attrs.evolve(desk.lineup(), loaded=desk.loaded(FILLS))
+    source = well(desk)
+    lineup = empty.having(source)
+    assert lineup.channels_of(source) == ("fills",)
+    assert [each.channel.message for each in lineup.step_from(empty).puts] == ["event"]
+    gone = lineup.lacking(source)
+    assert gone.step_from(lineup).takes == ("fills",)
+    [told] = gone.wrong("channels.fills")
+    assert "channels.fills.source: there is no source `well`" in told
+
+
+def test_a_channel_that_a_source_makes_comes_and_goes_with_the_configuration(desk: Desk) -> None:
+    before = desk.lineup(well(desk))
+    after = before.told(desk.loaded(FILLS), complete=True, warn=print)
+    assert [each.channel.name for each in after.step_from(before).puts] == ["fills"]
+    other = after.told(desk.loaded(FILLS.replace("tin", "oak")), complete=True, warn=print)
+    [changed] = other.step_from(after).puts
+    assert changed.told.bucket == "oak"
+    assert other.told(desk.loaded(), complete=True, warn=print).step_from(other).takes == ("fills",)
+
+
+def test_a_channel_that_a_source_makes_gives_way_to_one_that_is_registered(desk: Desk) -> None:
+    source, fills = well(desk), desk.plugin("fills", "fills")
+    before = desk.lineup(source, text=FILLS)
+    after = before.having(fills)
+    assert (after.channels_of(source), after.channels_of(fills)) == ((), ("fills",))
+    [put] = after.step_from(before).puts
+    assert (put.channel.message, put.told.bucket) == ("fills", "tin")
+    back = after.lacking(fills)
+    [put] = back.step_from(after).puts
+    assert put.channel.message == "event"
+
+
+def test_what_the_configuration_tells_a_source_that_comes_must_fit_it(desk: Desk) -> None:
+    loaded = desk.loaded("[channels.fees]\nsource = 'deep'\nbucket = 5\n[sources.deep]\nkind = 'well'\n")
+    lineup = attrs.evolve(desk.lineup(desk.plugin("fees", "fees")), loaded=loaded)
+    with pytest.raises(PluginError, match=r"well\.py: .*appliance\.toml:3: channels\.fees\.bucket: "):
+        lineup.having(well(desk))
+
+
+def test_a_source_and_a_channel_that_has_it_may_come_in_turn(desk: Desk) -> None:
+    text = "[channels.fees]\nsource = 'well'\nbucket = 'tin'\nmost = 5\n"
+    empty = attrs.evolve(desk.lineup(), loaded=desk.loaded(text))
+    source, fees = well(desk), desk.plugin("fees", "fees")
+    with pytest.raises(PluginError, match="there is no source `well`"):
+        empty.having(fees)
+    first = empty.having(source)
+    [told] = first.complaints_of(source)
+    assert "channels.fees.most: is not a known key" in told
+    both = first.having(fees)
+    assert list(both.channels) == ["fees"]
+    assert both.complaints_of(source) == both.complaints_of(fees) == ()
+
+
+def test_what_is_wrong_with_a_channel_of_another_is_not_said_of_its_source(desk: Desk) -> None:
+    sea = desk.plugin("sea", sources=("sea",))
+    lineup = attrs.evolve(desk.lineup(), loaded=desk.loaded("[channels.fees]\nsource = 'sea'\n"))
+    assert lineup.having(sea).complaints_of(sea) == (), "a channel may yet come, and the source makes none"
+
+
+def test_a_source_that_a_channel_is_made_by_cannot_be_taken_from_it(desk: Desk) -> None:
+    source = well(desk)
+    with pytest.raises(PluginError, match="channel `fills` could not go on with it"):
+        desk.lineup(source, text=FILLS).having(desk.plugin("well", "wells"), instead_of=source)
+
+
 def test_a_lineup_is_never_changed(desk: Desk) -> None:
     before = desk.lineup(desk.plugin("fees", "fees"))
     channels, plugins = before.channels, before.plugins

@@ -44,9 +44,12 @@ GOOD = """
 """
 
 CHANNEL = """
+    import attrs
     from appliance.api import Channel, Mode, hookimpl
 
     class NoAttrs: ...
+
+    Taken = attrs.make_class("Taken", ["most", "history"])
 
     async def produce(feed, settings): ...
 
@@ -56,11 +59,28 @@ CHANNEL = """
 """
 
 SOURCE = """
-    from appliance.api import Source, hookimpl
+    import attrs
+    from appliance.api import Channel, Mode, Source, hookimpl
+
+    @attrs.frozen
+    class OfChannel:
+        table: str = ""
+        mode: str = ""
+
+    @attrs.frozen
+    class OfSource:
+        depth: int = 1
+        kind: str = ""
+
+    @attrs.frozen
+    class Good:
+        table: str = ""
+
+    LOG = {{"mode": Mode.LOG, "message": "event"}}
 
     @hookimpl
     def register_sources():
-        return [Source(kind="tides", open=print, Settings=int)]
+        return [Source(kind="tides", open=print, {fields})]
 """
 
 HOOK = """
@@ -190,6 +210,10 @@ def test_a_hook_that_raises_is_named_with_the_line(tmp_path: Path, body: str, li
             '"name": "fees", "source": "x", "Settings": NoAttrs',
             "Settings of channel 'fees' is no attrs class",
         ),
+        (
+            '"name": "fees", "source": "x", "Settings": Taken',
+            "Settings of channel 'fees' has `history`, which means something else in every such table: rename it",
+        ),
     ],
 )
 def test_a_channel_that_cannot_be_is_refused(tmp_path: Path, fields: str, words: str) -> None:
@@ -199,9 +223,34 @@ def test_a_channel_that_cannot_be_is_refused(tmp_path: Path, fields: str, words:
     assert words in told
 
 
-def test_settings_of_a_source_are_an_attrs_class_too(tmp_path: Path) -> None:
-    told = refused(write(tmp_path / "plugin.py", SOURCE))
-    assert "Settings of source 'tides' is no attrs class: decorate it with attrs.frozen" in told
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ("Settings=int", "Settings of source 'tides' is no attrs class: decorate it with attrs.frozen"),
+        ("Settings=OfSource", "Settings of source 'tides' has `kind`, which means something else"),
+        ("ChannelSettings=dict", "ChannelSettings of source 'tides' is no attrs class"),
+        (
+            "ChannelSettings=OfChannel",
+            "ChannelSettings of source 'tides' has `mode`, which means something else",
+        ),
+        ("channel='events'", "`channel` of source 'tides' is 'events'; it is a Channel"),
+        ("channel=Channel(name='events', **LOG)", "channel 'events' has either `produce` or `source`"),
+        ("channel=Channel(name='events', source='tides', Settings=OfChannel, **LOG)", "has `mode`"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused(tmp_path: Path, fields: str, words: str) -> None:
+    file = write(tmp_path / "plugin.py", SOURCE.format(fields=fields))
+    told = refused(file)
+    assert told.startswith(str(file))
+    assert words in told
+
+
+def test_a_source_may_have_settings_for_its_channels_and_make_channels(tmp_path: Path) -> None:
+    channel = "Channel(name='events', source='tides', Settings=Good, **LOG)"
+    fields = f"Settings=OfChannel, ChannelSettings=Good, channel={channel}"
+    [source] = load(write(tmp_path / "plugin.py", SOURCE.format(fields=fields))).sources
+    assert source.channel is not None
+    assert source.channel.Settings is source.ChannelSettings
 
 
 @pytest.mark.parametrize("name", ["fees", "a", "fees_2"])

@@ -13,6 +13,7 @@ import trio
 
 from appliance.core.errors import PluginError
 from appliance.loading import bundle
+from appliance.loading import probe as probe_module
 from appliance.loading.probe import probe
 from appliance.settings.load import load
 from tests.loading import dropping
@@ -51,9 +52,10 @@ def drop(folder: Path, text: str) -> Path:
 
 
 async def test_what_is_good_is_told_by_its_names(tmp_path: Path) -> None:
+    before = {name for name in sys.modules if name.startswith("appliance_plugins")}
     found = await probed(drop(tmp_path, dropping.plugin("fees", sources=["sea"])))
     assert (found.channels, found.sources) == (["fees"], ["sea"])
-    assert not any("fees" in name for name in sys.modules if name.startswith("appliance_plugins"))
+    assert {name for name in sys.modules if name.startswith("appliance_plugins")} == before
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["fees.py"]
 
 
@@ -128,6 +130,25 @@ async def test_a_file_that_does_not_end_is_ended_and_its_line_told(
         rf"{file}:{line or '[123]'}: is not imported within 0\.7 s \(plugins\.check_within\)", told
     )
     assert "that belongs into `produce`" in told
+
+
+async def test_a_machine_that_is_slow_to_start_it_takes_no_time_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_module, "_COMMAND", f"import time; time.sleep(3); {probe_module._COMMAND}")
+    within = "plugins.check_within=0.7"
+    assert (await probed(drop(tmp_path, dropping.plugin("fees")), within)).channels == ["fees"]
+    file = drop(tmp_path, "import time\ntime.sleep(1000)")
+    assert (await refused(file, within)).startswith(f"{file}:2: is not imported within 0.7 s")
+
+
+async def test_a_process_that_does_not_begin_is_not_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_module, "_COMMAND", "import time; time.sleep(1000)")
+    monkeypatch.setattr(probe_module, "_START", 0.3)
+    told = await refused(drop(tmp_path, ""))
+    assert "cannot be checked: the process for it has not begun within 0.3 s" in told
 
 
 async def test_settings_that_do_not_end_are_ended_too(tmp_path: Path) -> None:

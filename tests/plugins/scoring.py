@@ -8,6 +8,8 @@ import msgspec
 
 from appliance.api import Event
 from plugins import drift, scores
+from plugins.scores.board import Scoreboard
+from plugins.scores.settings import ScoresSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,15 +35,15 @@ def prediction(at: float, current: Any, symbol: str = "BTC", **data: Any) -> Eve
     )
 
 
-def board(**settings: Any) -> scores.Scoreboard:
-    return scores.Scoreboard(scores.ScoresSettings(**settings))
+def board(**settings: Any) -> Scoreboard:
+    return Scoreboard(ScoresSettings(**settings))
 
 
-def told(board: scores.Scoreboard, rows: Iterable[Event] = ()) -> list[dict[str, Any]]:
+def told(board: Scoreboard, rows: Iterable[Event] = ()) -> list[dict[str, Any]]:
     """What is told once these rows are taken."""
     for row in rows:
         board.take(row, NOW)
-    return [msgspec.to_builtins(score) for score in board.changed()]
+    return [msgspec.to_builtins(score) for book in board.books() for score in book.scores()]
 
 
 def minute(rows: Iterable[Event], **settings: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from appliance.loading.files import builtin_folder
 from appliance.settings.load import load
 from appliance.testing import record
 from plugins.alerts.expressions import WINDOWS, read
+from plugins.alerts.notes import recall
 from plugins.alerts.rules import OWN, TOLD, AlertsSettings, RuleSettings
 
 if TYPE_CHECKING:
@@ -149,6 +150,27 @@ def test_every_example_is_right(example: Path) -> None:
         if file.name != "mistakes.toml":
             assert configured(file).channel.name == "alerts"
     assert configured(example / "both.toml").publishable
+    assert configured(example / "both.toml").durable
+    assert not configured(example / "forgetful.toml").durable
+
+
+def test_what_lets_a_rule_begin_anew_is_told(page: str) -> None:
+    told = section(page, "Over a restart").partition("begins anew.**")[2].partition("\n\n")[0]
+    anew, _, on = (set(re.findall(r"`(\w+)`", part)) for part in told.partition(";"))
+    assert anew | on | {"name"} == {field.name for field in attrs.fields(RuleSettings)}
+    rule = RuleSettings(name="a", pattern="price:*", when="price > 1", message="")
+    other: dict[str, Any] = {
+        "pattern": "*",
+        "when": "price > 2",
+        "clear": "price < 1",
+        "values": {"x": "price"},
+        "hold": 1.0,
+    }
+    other |= {"message": "other", "cooldown": 1.0, "severity": "low", "type": "b"}
+    state = recall({}, [rule]).changes
+    for name in anew | on:
+        changed = attrs.evolve(rule, **{name: other[name]})
+        assert bool(recall(state, [changed]).forgotten) == (name in anew)
 
 
 def test_every_key_is_described_with_its_default(page: str) -> None:

@@ -1,20 +1,29 @@
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.api import Event, Mode
 from appliance.core.errors import SettingsError
+from appliance.core.kept import change
 from appliance.settings.structure import fill
 from appliance.testing import record
-from plugins.drift import DriftSettings, Lookout, Score
+from plugins.drift import Drift, DriftSettings, Lookout, Score
+from tests.plugins.breaks import Run
 from tests.plugins.built_in import channel
 from tests.plugins.scoring import DRIFT, START, board, prediction, price, told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trio.testing import MockClock
+
+    from tests.plugins.breaks import Broken
 
 BEFORE = {"n": 250, "hit_rate": 0.6, "mape": 0.1}
 
@@ -204,3 +213,88 @@ async def test_another_channel_can_be_read(autojump_clock: MockClock) -> None:
     found = await record(DRIFT, seconds=1, settings=DriftSettings(scores="fx_scores"), shown=tape)
     assert [event.key for event in found] == ["EUR:v1"]
     assert autojump_clock.current_time() == 1
+
+
+# --- Over a break. ---
+
+
+def broken(*shown: Event, stretches: Iterable[tuple[float, float]], **asked: Any) -> Broken:
+    state = asked.pop("state", None)
+    return Run(channel=DRIFT, settings=DriftSettings(**asked), shown=shown)(stretches, state=state)
+
+
+def states(events: list[Event]) -> list[str]:
+    return [event.data["state"] for event in events]
+
+
+def test_a_model_that_drifts_goes_on_drifting_and_recovers() -> None:
+    used_to_it = {"n": 250, "hit_rate": 0.6, "mape": 0.4}
+    tape = [score(1, mape=0.4), score(5, mape=0.4, baseline=used_to_it), score(9, baseline=used_to_it)]
+    found = broken(*tape, stretches=[(0, 2), (4, 6), (8, 10), (12, 13)])
+    assert [states(events) for events in found.events] == [["drifting"], [], ["recovered"], []]
+    ended = found.events[2][0].data
+    assert (ended["baseline"], ended["since"]) == (BEFORE, "at 1")
+    assert [len(state) for state in found.states] == [2, 2, 1, 1], "of one that has recovered nothing is left"
+
+
+def test_a_model_that_has_recovered_may_drift_again() -> None:
+    tape = [score(1, mape=9), score(3), score(5, mape=9)]
+    assert states(broken(*tape, stretches=[(0, 2), (2, 4), (4, 6)]).all) == [
+        "drifting",
+        "recovered",
+        "drifting",
+    ]
+
+
+def test_other_bounds_go_on_with_what_drifts() -> None:
+    [before] = broken(score(1, mape=0.4), stretches=[(0, 2)]).states
+    after = broken(score(3, mape=0.4), stretches=[(2, 4)], state=before, mape_times=10)
+    assert states(after.all) == ["recovered"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": [0, "scores"]},
+        {"format": [1, "fx_scores"]},
+        {"format": None},
+        {'["BTC","v1","5min"]': {"state": "drifting"}},
+        {"where": ["2026", "5"]},
+    ],
+    ids=str,
+)
+def test_what_is_of_other_scores_or_cannot_be_read_is_let_go_of(changes: dict[str, Any]) -> None:
+    [before] = broken(score(1, mape=9), stretches=[(0, 2)]).states
+    after = broken(score(3, mape=9), stretches=[(2, 4)], state={**before, **changes})
+    assert states(after.all) == ["drifting"], "anew"
+    assert after.states[0].keys() == before.keys()
+    assert after.states[0]["format"] == [1, "scores"]
+
+
+def test_no_more_is_noted_than_is_remembered() -> None:
+    lookout = Lookout(DriftSettings())
+    noted: dict[str, Any] = {}
+    for number in range(10_003):
+        list(lookout.look(msgspec.convert(score(mape=9, version=f"v{number}").data, Score)))
+        change(noted, lookout.changes())
+    assert len(noted) == 10_000
+    again = Lookout(DriftSettings(), msgspec.convert(list(noted.values()), list[Drift]))
+    assert again.changes() == {}
+
+
+@pytest.mark.parametrize("lives", range(1, 8))
+def test_a_crash_after_anything_that_it_does_changes_no_notice(lives: int) -> None:
+    tape = [score(at + 0.5, mape=mape) for at, mape in enumerate([9, 9, 0.1, 0.1, 9, 9, 0.1])]
+    run = Run(channel=DRIFT, settings=DriftSettings(), shown=tape)
+    assert states(run([(0, 9), (0, 9)], lives=lives).all) == ["drifting", "recovered"] * 2
+
+
+@given(
+    tape=st.lists(
+        st.tuples(st.sampled_from(["v1", "v2"]), st.sampled_from([0.1, 0.25, 9]), st.booleans()), max_size=12
+    )
+)
+def test_a_crash_at_any_moment_changes_no_notice(tape: list[tuple[str, float, bool]]) -> None:
+    scores = [score(at + 0.5, mape=mape, version=version) for at, (version, mape, _) in enumerate(tape)]
+    ends = [0.0, *(at + 1.0 for at, (*_, breaks) in enumerate(tape) if breaks), 99.0]
+    assert broken(*scores, stretches=itertools.pairwise(ends)).all == broken(*scores, stretches=[(0, 99)]).all

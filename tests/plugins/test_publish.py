@@ -25,7 +25,13 @@ async def test_it_is_there_until_it_is_cancelled_and_publishes_nothing(autojump_
 
 
 def test_topics_of_published_rows_are_read_before_there_are_any() -> None:
-    assert {kind for kind, source in catalogue().sources.items() if source.topics_on_demand} == {"publish"}
+    assert catalogue().sources["publish"].topics_on_demand
+
+
+def test_a_channel_that_nobody_registers_is_a_log_of_events() -> None:
+    made = catalogue().sources["publish"].channel
+    assert made is not None
+    assert (made.mode, made.message, made.schema, made.history.durable) == (Mode.LOG, "event", None, False)
 
 
 def test_what_applications_send_cannot_be_made_for_them() -> None:

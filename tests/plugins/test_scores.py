@@ -1,23 +1,32 @@
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from appliance.api import Event, Mode
 from appliance.core.errors import SettingsError
 from appliance.settings.structure import fill
 from appliance.testing import record
-from plugins.scores import HORIZONS, ScoresSettings
+from plugins.scores.notes import book_name
+from plugins.scores.settings import HORIZONS, ScoresSettings
+from tests.plugins.breaks import Run
 from tests.plugins.built_in import channel, events
 from tests.plugins.scoring import NOW, SCORES, START, board, minute, prediction, price, told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from trio.testing import MockClock
+
+    from tests.plugins.breaks import Broken
 
 NOTHING = {"n": 0, "unscored": 0, "hits": 0}
 
@@ -457,3 +466,105 @@ def test_settings_have_bounds(key: str, value: Any) -> None:
 )
 def test_no_row_breaks_it(rows: list[Event]) -> None:
     told(board(open=2, models=2, symbols=1, window=3), rows)
+
+
+# --- Over a break. ---
+
+
+def is_noted(row: Event, state: Mapping[str, Any]) -> bool:
+    """Whether what was noted goes as far as this row; each of them is later than those before."""
+    standing = state.get(book_name(row.key))
+    return standing is not None and standing["time"] >= row.at
+
+
+def broken(shown: Sequence[Event], stretches: Iterable[tuple[float, float]], **more: Any) -> Broken:
+    run = Run(channel=SCORES, settings=ScoresSettings(), shown=shown, is_noted=is_noted)
+    return run(stretches, **more)
+
+
+def figures(found: Broken) -> dict[str, Any]:
+    """What is told last of each model, whenever that was."""
+    return {event.key: {**event.data, "timestamp": ""} for event in found.all}
+
+
+def no_score_is_told_twice(found: Broken) -> bool:
+    for key in figures(found):
+        told_of = [{**event.data, "timestamp": ""} for event in found.all if event.key == key]
+        if any(one == other for one, other in itertools.pairwise(told_of)):
+            return False
+    return True
+
+
+def test_what_is_open_is_scored_after_a_crash_and_told_once() -> None:
+    rows = [prediction(0.5, 100, predicted_1min=102), price(59.5, 101), price(61.5, 100), price(65.5, 100)]
+    found = broken(rows, [(0, 3), (40, 64), (64, 75), (75, 200)])
+    counts = [[event.data["horizons"]["1min"]["n"] for event in events] for events in found.events]
+    assert counts == [[], [0], [1], []], "beats begin with each start"
+    assert figures(found)["BTC:v1"]["horizons"]["1min"]["bias"] == 1
+
+
+def test_what_came_within_a_second_before_a_crash_may_be_lost() -> None:
+    rows = [prediction(0.5, 100, predicted_1min=102), prediction(5.5, 100, predicted_1min=102)]
+    assert broken(rows, [(0, 5.75), (6, 20)]).lost == rows[1:]
+    assert broken(rows, [(0, 6.25), (7, 20)]).lost == []
+
+
+@pytest.mark.parametrize("setting", ["prices", "predictions"])
+def test_what_was_read_of_other_channels_says_nothing(setting: str) -> None:
+    [before] = broken([prediction(0.5, 100, predicted_1min=102)], [(0, 20)]).states
+    names: dict[str, Any] = {setting: "other"}
+    other = ScoresSettings(**names)
+    with capture_logs() as log:
+        [after] = Run(channel=SCORES, settings=other, shown=[])([(20, 30)], state=before).states
+    assert list(after) == ["format"]
+    assert [line["event"] for line in log] == ["scores begin anew, for what was noted cannot be read"]
+
+
+@pytest.mark.parametrize("lives", [*range(1, 12), *range(60, 80)])
+def test_a_crash_after_anything_that_it_does_changes_no_score(lives: int) -> None:
+    rows = [
+        row
+        for at in range(90)
+        for row in (
+            price(at + 0.25, 100 + at % 7),
+            prediction(at + 0.75, 100 + at % 7, "BTC" if at % 3 else "ETH", predicted_1min=104),
+        )
+    ]
+    found = broken(rows, [(0, 85), (0, 100)], lives=lives)
+    whole = broken([row for row in rows if row not in found.lost], [(0, 100)])
+    assert figures(found) == figures(whole)
+    assert no_score_is_told_twice(found)
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([1, 1, 5, 20]), st.integers(98, 102), st.sampled_from(["A", "B"]), st.booleans()
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    breaks=st.lists(
+        st.integers(0, 800).map(lambda quarter: quarter / 4 + 0.125), max_size=4, unique=True
+    ).map(sorted),
+)
+def test_a_crash_at_any_moment_changes_no_score(
+    rows: list[tuple[int, int, str, bool]], breaks: list[float]
+) -> None:
+    """But that of rows which came within the second before it nothing is known."""
+    tape, at = list[Event](), 0.5
+    for pause, value, symbol, foretells in rows:
+        at += pause
+        row = prediction(at, value, symbol, predicted_1min=100) if foretells else price(at, value, symbol)
+        tape.append(row)
+    end = at + 30
+    breaks = [each for each in breaks if each < end]
+    found = broken(tape, itertools.pairwise([0.0, *breaks, end]))
+    first = {row.key: row.at for row in reversed(tape) if row.channel == "predictions"}
+    lost = [row for row in found.lost if row.at >= first.get(row.key, math.inf)]
+    for row in lost:
+        assert any(0 < each - (row.at - START) < 1.25 for each in [*breaks, end])
+    whole = broken([row for row in tape if row not in lost], [(0.0, end)])
+    assert figures(found) == figures(whole)
+    assert no_score_is_told_twice(found)

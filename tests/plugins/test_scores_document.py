@@ -17,7 +17,9 @@ from appliance.loading.configured import configure
 from appliance.loading.files import builtin_folder
 from appliance.settings.load import load
 from appliance.testing import record
-from plugins import drift, scores
+from plugins import drift
+from plugins.scores.figures import Accuracy, Calibration, Score
+from plugins.scores.settings import HORIZONS, ScoresSettings
 from tests.plugins.scoring import DRIFT, SCORES
 
 if TYPE_CHECKING:
@@ -80,13 +82,13 @@ def test_every_figure_is_told(page: str) -> None:
             r"`([\w.]+)`", "".join(re.findall(r"(?m)^\| `.*? \|", section(page, "What a score tells")))
         )
     )
-    structs: dict[str, type[msgspec.Struct]] = {"": scores.Score, "calibration.": scores.Calibration}
+    structs: dict[str, type[msgspec.Struct]] = {"": Score, "calibration.": Calibration}
     fields = {
         f"{prefix}{field.name}"
         for prefix, struct in structs.items()
         for field in msgspec.structs.fields(struct)
     }
-    fields |= {field.name for field in msgspec.structs.fields(scores.Accuracy)}
+    fields |= {field.name for field in msgspec.structs.fields(Accuracy)}
     assert told == fields - {"calibration.n"}
 
 
@@ -111,14 +113,23 @@ def test_the_configuration_of_the_page_is_taken(blocks: dict[str, str], tmp_path
     assert (settings["scores"].window, settings["drift"].hit_rate_below) == (5_000, 0.2)
 
 
+def test_what_is_kept_can_be_let_go_of(blocks: dict[str, str], tmp_path: Path) -> None:
+    for text, durable in (("", True), (blocks["forgetful.toml"], False)):
+        file = tmp_path / "forgetful.toml"
+        file.write_text(text, encoding="utf-8")
+        channels = configure(collect([builtin_folder()]), load(file=file, environment={}))
+        kept = {each.channel.name: each.durable for each in channels}
+        assert (kept["scores"], kept["drift"]) == (durable, durable)
+
+
 def test_the_figures_of_the_text_are_those_of_the_code(page: str) -> None:
-    recent = scores.ScoresSettings().recent
-    hours = 2 * recent * scores.HORIZONS["15min"] / 3_600
+    recent = ScoresSettings().recent
+    hours = 2 * recent * HORIZONS["15min"] / 3_600
     assert (
         f"after {2 * recent} minutes for a horizon of one minute, and after {hours:g} hours for one of 15"
         in page
     )
-    for name in scores.HORIZONS:
+    for name in HORIZONS:
         assert f"`predicted_{name}`" in page
 
 

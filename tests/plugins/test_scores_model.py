@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.scores import HORIZONS
+from plugins.scores.settings import HORIZONS
 from tests.plugins.scoring import board, prediction, price, told
 
 if TYPE_CHECKING:

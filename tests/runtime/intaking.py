@@ -14,6 +14,7 @@ from appliance.core.topics import Aliases
 from appliance.loading.configured import Configured
 from appliance.runtime.hub import Hub
 from appliance.runtime.intake import Intake
+from appliance.runtime.journal import Journal
 from appliance.runtime.status import Health
 from appliance.settings.tree import PublishSettings
 
@@ -75,6 +76,7 @@ class Scene:
         self.intake = Intake(
             {configured.channel.name: configured for configured in self.channels},
             hub=self.hub,
+            journal=Journal(self.hub),
             health=self.health,
             aliases=Aliases({"price": {"bitcoin": "BTC"}}),
             transform=lambda event: event,

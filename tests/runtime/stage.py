@@ -45,6 +45,25 @@ class Lines:
         return render
 
 
+class Counting:
+    """A form that counts what it renders."""
+
+    def __init__(self) -> None:
+        self.rendered = 0
+
+    def update(self, topic: Topic, label: str) -> Callable[[Entry], bytes]:
+        render = Lines().update(topic, label)
+
+        def counted(entry: Entry) -> bytes:
+            self.rendered += 1
+            return render(entry)
+
+        return counted
+
+    def gap(self, topic: Topic, label: str) -> Callable[[int, int], bytes]:
+        return Lines().gap(topic, label)
+
+
 class Socket:
     """A sink that accepts `room` more bytes (None: any number), then is full."""
 

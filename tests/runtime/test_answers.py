@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 
 from appliance.api import Channel, Event, Mode
 from appliance.core.history import Retention
+from appliance.core.scope import EVERYTHING
 from appliance.runtime.answers import Answers
 from appliance.runtime.hub import Hub
+from appliance.runtime.sight import Sight
 
 if TYPE_CHECKING:
     from appliance.core.events import Entry
@@ -55,7 +57,7 @@ def body(entry: Entry | None) -> Any:
 
 
 async def make(answers: Answers, hub: Hub) -> Entry | None:
-    return await answers.make(hub.topic("predictions:BTC"))
+    return await answers.make(hub.topic("predictions:BTC"), Sight(hub, EVERYTHING))
 
 
 async def test_what_is_made_stands_at_the_place_of_the_newest(answers: Answers, hub: Hub) -> None:

@@ -30,9 +30,11 @@ from appliance.core.errors import RequestError
 from appliance.core.events import Event, Mode
 from appliance.core.history import Position, Resumption, Retention
 from appliance.core.places import by_topic
+from appliance.core.scope import EVERYTHING
 from appliance.core.subscriptions import Joined, Terms
 from appliance.runtime.flusher import Flusher
 from appliance.runtime.hub import Hub
+from appliance.runtime.sight import Sight
 from appliance.runtime.subscriber import Subscriber
 from appliance.runtime.timers import Timers
 from tests.runtime.stage import Lines, Message, Socket, line
@@ -188,12 +190,11 @@ class Client:
         self.socket = Socket()
         self.outbox = delivery.flusher.outbox(self.socket, self._slow, burst=BURST)
         self.subscriber = Subscriber(
-            delivery.hub,
+            lambda: Sight(delivery.hub, EVERYTHING),
             self.outbox,
             clock=trio.current_time,
             call_at=delivery.timers.call_at,
             newcomer=self._newcomer,
-            may_read=lambda _: True,
         )
         self.witness = Witness(lambda *place: delivery.bodies[place], is_log)
         self.names: Names = {}

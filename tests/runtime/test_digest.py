@@ -18,6 +18,7 @@ from appliance.api import Channel, Event, Mode
 from appliance.core import chain
 from appliance.core.history import Retention
 from appliance.core.outbox import Outbox
+from appliance.core.scope import Scope
 from appliance.runtime.digest import Digests, Subject
 from appliance.runtime.flusher import Flusher
 from appliance.runtime.hub import Hub
@@ -78,7 +79,11 @@ def subject(
     interval: float = INTERVAL,
 ) -> Subject:
     return Subject(
-        channel=channel, keys=Only(frozenset(keys)), read=read, words=words or Spoken(), interval=interval
+        channel=channel,
+        keys=Only(frozenset(keys)),
+        scope=Scope(read),
+        words=words or Spoken(),
+        interval=interval,
     )
 
 
@@ -176,6 +181,19 @@ def test_a_member_is_told_all_there_is_and_then_what_changes(house: House) -> No
     house.publish("B", 3)
     house.clock.to(6)
     assert client.told == [[["B", 3]]]
+
+
+def test_a_silent_member_is_told_all_there_is_at_its_first_beat_thereafter(house: House) -> None:
+    house.publish("A", 1)
+    first, silent = house.client(), house.client()
+    house.join(first)
+    house.clock.to(2)
+    house.digests.join(subject(), silent.outbox, silence=1.5)
+    house.clock.to(3)
+    assert (first.told, silent.told) == ([[["A", 1]]], [])
+    house.publish("B", 1)
+    house.clock.to(6)
+    assert (first.told, silent.told) == ([[["B", 1]]], [[["A", 1], ["B", 1]]])
 
 
 def test_of_several_changes_the_newest_is_told_and_those_that_changed_last_come_last(house: House) -> None:
@@ -457,7 +475,9 @@ class Digesting(RuleBasedStateMachine):
         self.due: dict[Subject, float] = {}
 
     def covered(self, of: Subject, key: str) -> bool:
-        return of.keys.admits(key) and any(f"price:{key}".startswith(grant.rstrip("*")) for grant in of.read)
+        return of.keys.admits(key) and any(
+            f"price:{key}".startswith(grant.rstrip("*")) for grant in of.scope.read
+        )
 
     @rule(key=st.sampled_from(KEYS), value=st.integers(0, 2))
     def publish(self, key: str, value: int) -> None:

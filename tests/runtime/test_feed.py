@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,15 +12,20 @@ import pytest
 import structlog
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
-from appliance.api import Channel, Event, Mode
+from appliance.api import Channel, Event, Mode, Row
 from appliance.core.errors import PluginError, PublishError, RequestError
 from appliance.core.history import Retention
+from appliance.runtime import turns
 from appliance.runtime.feed import HubFeed, Workshop
 from appliance.runtime.hub import Hub
+from appliance.runtime.journal import Journal
 from appliance.runtime.status import Health
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from trio.testing import MockClock
 
     from appliance.core.events import Entry
@@ -35,15 +41,25 @@ class Scene:
         self.health = Health()
         self.most_events = 1e9
         self.floods: list[float] = []
-        channel = Channel(name="price", mode=Mode.STATE, message="price_update", schema=schema)
+        self.route: Callable[[Event], Iterable[str]] = lambda event: [event.key]
+        channel = Channel(
+            name="price",
+            mode=Mode.STATE,
+            message="price_update",
+            schema=schema,
+            route=lambda event, _: self.route(event),
+        )
         self.hub.open(channel, None, Retention(count=1000, age=None, size=1_000_000))
         self.log = structlog.get_logger().bind(channel="price")
+        self.taken = trio.Event()
         workshop = Workshop(
             hub=self.hub,
+            journal=Journal(self.hub),
             threads=trio.CapacityLimiter(2),
             most_watched=3,
             transform=self.transform,
             most_events=lambda: self.most_events,
+            settled=self.taken.wait,
         )
         self.feed = HubFeed(channel, workshop, self.health, self.log, self.floods.append)
 
@@ -233,3 +249,111 @@ async def test_an_event_that_a_plugin_drops_is_not_published(scene: Scene) -> No
     await scene.feed.publish({}, key="BTC")
     assert scene.topics() == {"price:BTC"}
     assert scene.health.events == 1
+
+
+async def test_rows_and_a_note_go_together(scene: Scene) -> None:
+    rows = [
+        Row("BTC", {"price": 1}, 5.0),
+        Row("secret", {"price": 2}),
+        Row("ETH", {"price": Decimal("3.50")}),
+    ]
+    await scene.feed.publish_all(rows, note={"at": 3, "seen/1": True})
+    assert scene.topics() == {"price:BTC", "price:ETH"}
+    assert [entry.body for entry in scene.entries("ETH")] == [b'{"price":3.50}']
+    assert scene.feed.state == {"at": 3, "seen/1": True}
+    await scene.feed.publish_all([], note={"seen/1": None})
+    assert scene.feed.state == {"at": 3}
+    assert (scene.health.events, scene.health.refused, scene.feed.mode) == (2, 0, Mode.STATE)
+
+
+async def test_rows_that_the_channel_cannot_take_are_told_of_and_left_out() -> None:
+    scene = Scene(Quote)
+    rows = [Row("no key", {"price": 1})] + [Row("BTC", {"price": "x"})] * 7 + [Row("ETH", {"price": 2})]
+    with capture_logs() as log:
+        await scene.feed.publish_all(rows, note={"at": 9})
+    assert scene.topics() == {"price:ETH"}
+    assert scene.feed.state == {"at": 9}
+    assert scene.health.refused == 8
+    told = [line for line in log if line["event"] == "row refused"]
+    assert len(told) == 5
+    assert "'no key' is no key" in told[0]["error"]
+    assert told[0]["topic"] == "price:no key"
+    assert [line["rows"] for line in log if line["event"] == "more rows refused"] == [3]
+
+
+async def test_a_route_that_breaks_on_a_row_costs_that_row_alone() -> None:
+    scene = Scene()
+    scene.route = lambda event: [event.data["to"]]
+    with capture_logs() as log:
+        await scene.feed.publish_all([Row("a", {}), Row("b", {"to": "BTC"})])
+    assert scene.topics() == {"price:BTC"}
+    assert [line["error"] for line in log if line["event"] == "row refused"] == ["KeyError('to')"]
+
+
+async def test_many_rows_are_one_batch_of_others_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    seen: set[int] = set()
+
+    async def other() -> None:
+        while True:
+            seen.add(scene.hub.events)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:  # ends with the test
+        nursery.start_soon(other)
+        await scene.feed.publish_all(Row("BTC", {"n": n}) for n in range(200))
+        nursery.cancel_scope.cancel()
+    assert len(seen) > 20  # who is next is drawn by lot
+    assert scene.hub.topic("price:BTC").last == 200
+
+
+async def test_who_catches_up_is_slowed_and_blamed_for_nothing(
+    scene: Scene,
+    autojump_clock: MockClock,  # noqa: ARG001 - its time jumps
+) -> None:
+    scene.most_events = 100
+    begun = trio.current_time()
+    for _ in range(10):
+        await scene.feed.publish_all([Row("BTC", {})] * 100)
+    assert 8 <= trio.current_time() - begun <= 11
+    assert scene.floods == []
+
+
+async def test_an_ended_producer_publishes_no_rows(scene: Scene) -> None:
+    scene.feed.close()
+    with pytest.raises(PublishError, match="has ended"):
+        await scene.feed.publish_all([Row("BTC", {})], note={"at": 1})
+    assert scene.feed.state == {}
+
+
+@pytest.mark.parametrize("note", [{"at": object()}, {"\ud800": 1}, {"at": [object()]}])
+async def test_a_note_that_cannot_be_kept_is_the_producers_own_trouble(
+    scene: Scene, note: dict[str, Any]
+) -> None:
+    with pytest.raises(PublishError, match="price: a note is JSON"):
+        await scene.feed.publish_all([Row("BTC", {})], note=note)
+    assert scene.topics() == set()
+
+
+async def test_who_can_publish_something_is_known_for_it(scene: Scene) -> None:
+    assert not scene.health.able
+    scene.health.failing = True
+    scene.feed.ready()
+    assert (scene.health.able, scene.health.failing) == (True, False)
+
+
+async def test_who_watches_other_channels_need_not_say_that_it_can(scene: Scene) -> None:
+    scene.health.failing = True
+    scene.feed.watch("trades:*")
+    assert (scene.health.able, scene.health.failing) == (True, True)
+
+
+async def test_it_waits_for_clients_when_it_is_asked_to(
+    scene: Scene,
+    autojump_clock: MockClock,  # noqa: ARG001 - its time jumps
+) -> None:
+    with trio.move_on_after(60) as patience:
+        await scene.feed.settled()
+    assert patience.cancelled_caught
+    scene.taken.set()
+    await scene.feed.settled()

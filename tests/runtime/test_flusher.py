@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from appliance.core import passages
 from appliance.core.events import Mode
 from appliance.core.history import Retention, Topic
 from appliance.runtime.flusher import SLICE, Flusher
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from appliance.core.events import Entry
     from appliance.core.outbox import Outbox
+    from appliance.core.passages import Passage
 
 STALLED = 30.0
 BURST = 2000
@@ -34,6 +36,9 @@ class Reading:
 
     def frame(self, entry: Entry) -> bytes:
         return self._update(entry)
+
+    def passage(self, first: int) -> Passage:
+        return passages.read(self.topic, first, self.frame)
 
 
 class Client:
@@ -293,6 +298,30 @@ async def test_others_have_their_turn_while_a_long_batch_is_written(
     assert len(set(between)) > 20
 
 
+async def test_others_have_their_turn_while_many_catch_up(flusher: Flusher, nursery: trio.Nursery) -> None:
+    long = reading(Mode.LOG)
+    for _ in range(500):
+        long.topic.append(b"0", at=0, received=0)
+    clients = [Client(flusher, long, socket=Laborious()) for _ in range(300)]
+    for client in clients:
+        client.outbox.replay([(long.topic, 0)])
+    done_at_turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            done_at_turns.append(sum(client.socket.sent > 0 for client in clients))
+            await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(other)
+    while not all(client.socket.sent for client in clients):
+        await trio.lowlevel.checkpoint()
+    nursery.cancel_scope.cancel()
+    assert all(client.read() == list(range(1, 501)) for client in clients)
+    assert (
+        len(set(done_at_turns)) > len(clients) / 30
+    )  # a slice is ten writes, or twenty where two begin together
+
+
 async def test_what_comes_while_a_batch_is_written_is_written_after_it(flusher: Flusher) -> None:
     clients = [Client(flusher, reading(Mode.LOG), socket=Laborious()) for _ in range(200)]
     for client in clients:
@@ -318,3 +347,27 @@ async def test_sessions_that_are_sent_the_same_are_handed_the_same_bytes(flusher
     assert pushed[0] is pushed[1]
     assert pushed[1] is pushed[2]
     assert [client.read() for client in clients] == [[1, 2, 3, 4]] * 3
+
+
+async def test_who_is_behind_is_counted_until_up_to_date(flusher: Flusher) -> None:
+    full, healthy = Client(flusher, reading(Mode.LOG), room=0), Client(flusher, reading(Mode.LOG))
+    full.publish()
+    healthy.publish()
+    await wait_all_tasks_blocked()
+    assert flusher.behind == 1
+    full.socket.allow(None)
+    await wait_all_tasks_blocked()
+    assert flusher.behind == 0
+
+
+async def test_who_is_given_up_is_counted_by_the_reason(flusher: Flusher, autojump_clock: MockClock) -> None:
+    moved_on = Client(flusher, reading(Mode.LOG, count=10), room=0)
+    moved_on.publish()
+    await trio.sleep(1)
+    moved_on.publish(20)
+    moved_on.socket.allow(None)
+    for _ in range(2):
+        Client(flusher, reading(Mode.STATE), room=0).publish()
+    await trio.sleep(2 * STALLED)
+    assert flusher.dropped == {"history": 1, "stalled": 2}
+    assert flusher.behind == 0

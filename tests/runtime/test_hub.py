@@ -9,14 +9,16 @@ import pytest
 
 from appliance.api import Channel, Event, Mode
 from appliance.core.errors import ErrorCode, PublishError, RequestError
+from appliance.core.events import Entry
 from appliance.core.history import Retention, Topic
+from appliance.core.kept import Kept
+from appliance.core.scope import EVERYTHING
 from appliance.runtime.hub import Hub
+from appliance.runtime.sight import Sight
 from tests.runtime.stage import Lines, Message, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from appliance.core.events import Entry
 
 KEEP = Retention(count=10, age=100, size=10_000)
 RECEIVED = 50.0
@@ -288,7 +290,7 @@ def test_who_joins_when_a_topic_appears_gets_its_first_event(hub: Hub) -> None:
     ],
 )
 def test_patterns_that_can_match(hub: Hub, pattern: str, covered: bool) -> None:  # noqa: FBT001 - a case
-    assert hub.covers(pattern) is covered
+    assert Sight(hub, EVERYTHING).covers(pattern) is covered
 
 
 def test_topics_of_a_pattern(hub: Hub) -> None:
@@ -372,7 +374,7 @@ def test_an_entry_that_does_not_concern_a_reader_is_not_offered(hub: Hub) -> Non
 
 def test_publishing_tells_the_topics_and_checking_them_beforehand(hub: Hub) -> None:
     event = Event("signals", "BTC", {"severity": "high"}, 5.0)
-    checked = hub.check(event)
+    checked = hub.prepare(event).topics
     assert [(topic.name, topic.last) for topic in checked] == [("signals:all", 0), ("signals:high", 0)]
     assert hub.publish(event, RECEIVED) == checked
     assert [topic.last for topic in checked] == [1, 1]
@@ -388,7 +390,7 @@ def test_publishing_tells_the_topics_and_checking_them_beforehand(hub: Hub) -> N
 )
 def test_what_cannot_be_published_is_told_beforehand_in_the_same_words(hub: Hub, event: Event) -> None:
     with pytest.raises(PublishError) as checked:
-        hub.check(event)
+        hub.prepare(event)
     with pytest.raises(PublishError) as published:
         hub.publish(event, RECEIVED)
     assert str(checked.value) == str(published.value)
@@ -397,7 +399,7 @@ def test_what_cannot_be_published_is_told_beforehand_in_the_same_words(hub: Hub,
 def test_an_event_that_one_of_its_topics_cannot_take_makes_none(hub: Hub) -> None:
     event = Event("signals", "BTC", {"severity": "no key"}, 5.0)
     hub.open(Channel(name="fans", mode=Mode.LOG, message="m", route=by_severity), ("a", "b"), KEEP)
-    for attempt in (hub.check, lambda event: hub.publish(event, RECEIVED)):
+    for attempt in (hub.prepare, lambda event: hub.publish(event, RECEIVED)):
         with pytest.raises(PublishError):
             attempt(event)
         with pytest.raises(PublishError, match=r"limits\.topics"):
@@ -410,3 +412,54 @@ def _fill(hub: Hub) -> bool:
     """Leave room for fewer topics than an event of `fans` needs."""
     hub.declare("fans", ["1", "2", "3"])
     return True
+
+
+def kept(name: str, *numbers: int, last: int = 0, epoch: str = "before") -> Kept:
+    entries = [
+        Entry(offset, 5.0, RECEIVED, b"%d" % number, number=number)
+        for offset, number in enumerate(numbers, 1)
+    ]
+    return Kept(name, epoch, last or len(entries), entries)
+
+
+def test_topics_go_on_from_what_was_kept_of_them(hub: Hub) -> None:
+    hub.restore(
+        "price", [kept("price:BTC", 1, 4), kept("price:new", 2, 3), kept("price:old", last=7)], RECEIVED
+    )
+    topics = {topic.name: topic for topic in hub.matching("price:*")}
+    assert {name: (topic.epoch, topic.last) for name, topic in topics.items()} == {
+        "price:BTC": ("before", 2),
+        "price:new": ("before", 2),
+        "price:old": ("before", 7),
+    }
+    entries = [entry for topic in topics.values() for entry in topic.after(0)]
+    assert [entry.body for entry in sorted(entries, key=lambda entry: entry.serial)] == [
+        b"1",
+        b"2",
+        b"3",
+        b"4",
+    ]
+    publish(hub, "price", "old")
+    assert (topics["price:old"].last, hub.serial) == (8, 5)
+
+
+def test_a_topic_that_goes_on_already_stays_as_it_is(hub: Hub) -> None:
+    publish(hub, "price", "BTC")
+    hub.restore("price", [kept("price:BTC", 1, 2, 3)], RECEIVED)
+    assert (hub.topic("price:BTC").epoch, hub.topic("price:BTC").last) == ("e1", 1)
+
+
+def test_what_has_passed_its_age_is_not_restored(hub: Hub) -> None:
+    hub.open(Channel(name="young", mode=Mode.LOG, message="m"), None, Retention(count=9, age=60.0, size=1000))
+    hub.restore("young", [kept("young:a", 1, 2)], RECEIVED + 61)
+    assert (hub.topic("young:a").last, list(hub.topic("young:a").after(0))) == (2, [])
+
+
+def test_the_topics_of_each_channel_are_counted() -> None:
+    hub = Hub(epoch="e", most_topics=10, most_bytes=1000)
+    hub.open(Channel(name="price", mode=Mode.STATE, message="m", topics=("BTC", "*")), None, KEEP)
+    hub.open(Channel(name="trades", mode=Mode.LOG, message="m"), None, KEEP)
+    hub.publish(Event("price", "ETH", {}, 1.0), RECEIVED)
+    assert hub.sizes() == {"price": 2, "trades": 0}
+    hub.close("price")
+    assert hub.sizes() == {"trades": 0}

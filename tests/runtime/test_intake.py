@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from appliance.core.idempotency import KeyReusedError
-from appliance.runtime import intake as module
+from appliance.runtime import intake, turns
 from appliance.runtime.submission import MOST_FLAWS, RefusedError, Submission
 from appliance.settings.tree import PublishSettings
 from tests.runtime.intaking import Scene, Writer, alert, event
@@ -186,7 +186,7 @@ def test_all_or_none_are_published(events: Sequence[Any]) -> None:
 async def test_many_events_let_others_run(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
-    monkeypatch.setattr(module, "SLICE", 0.0)
+    monkeypatch.setattr(turns, "SLICE", 0.0)
     seen: list[int] = []
 
     async def other() -> None:
@@ -201,15 +201,15 @@ async def test_many_events_let_others_run(
 
 
 async def test_what_has_begun_is_published_to_its_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SLICE", 0.0)
-    publish = scene.hub.publish
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    enter = scene.hub.enter
     with trio.CancelScope() as scope:
 
-        def cancelling(*arguments: Any) -> list[Topic]:
+        def cancelling(*arguments: Any, **options: Any) -> list[Topic]:
             scope.cancel()
-            return publish(*arguments)
+            return enter(*arguments, **options)
 
-        monkeypatch.setattr(scene.hub, "publish", cancelling)
+        monkeypatch.setattr(scene.hub, "enter", cancelling)
         await take(scene, *[event() for _ in range(10)], key="k")
         await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
@@ -267,7 +267,7 @@ async def test_keys_are_remembered_as_the_settings_say() -> None:
 
 
 async def test_large_receipts_are_remembered_for_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_PLACES", 10)
+    monkeypatch.setattr(intake, "MOST_PLACES", 10)
     scene = Scene()
     for n in range(3):
         await take(scene, *[event()] * 5, key=str(n))
@@ -281,7 +281,7 @@ async def test_large_receipts_are_remembered_for_less(monkeypatch: pytest.Monkey
 async def test_who_comes_meanwhile_with_the_same_key_waits(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SLICE", 0.0)
+    monkeypatch.setattr(turns, "SLICE", 0.0)
     receipts: list[Receipt] = []
 
     async def send() -> None:
@@ -297,7 +297,7 @@ async def test_who_comes_meanwhile_with_the_same_key_waits(
 async def test_after_a_refusal_who_waited_tries_for_itself(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SLICE", 0.0)
+    monkeypatch.setattr(turns, "SLICE", 0.0)
     outcomes: list[str] = []
 
     async def send() -> None:
@@ -310,3 +310,14 @@ async def test_after_a_refusal_who_waited_tries_for_itself(
         nursery.start_soon(send)
         nursery.start_soon(send)
     assert outcomes == ["refused", "refused"]
+
+
+async def test_what_becomes_of_submissions_is_counted(scene: Scene) -> None:
+    await take(scene, event(), event(key="MSFT"), key="one")
+    await take(scene, event(), event(key="MSFT"), key="one")
+    with pytest.raises(KeyReusedError):
+        await take(scene, event(key="other"), key="one")
+    await refusal(scene, event("nowhere"))
+    await take(scene, event())
+    assert scene.intake.outcomes == {"accepted": 2, "repeated": 1, "refused": 2}
+    assert scene.intake.events == 3

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+import trio
 
 from appliance.core.histogram import Histogram
 from appliance.runtime.report import Report
 from appliance.runtime.status import Health, Sample, Status
 from appliance.settings.fields import Seconds
-from appliance.settings.tree import HeartbeatSettings, LimitSettings, Settings, TradingSettings
+from appliance.settings.limits import LimitSettings
+from appliance.settings.tree import HeartbeatSettings, Settings, TradingSettings
+from appliance.testing import RecordingFeed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from trio.testing import MockClock
 
 
 @attrs.frozen(eq=False)
@@ -200,4 +205,26 @@ def test_the_status_of_the_sockets_has_the_settings_of_the_moment(status: Status
             "portfolio_update_interval": 60,
             "clients": [],
         }.items()
+    )
+
+
+async def test_it_is_a_channel_too(report: Report, autojump_clock: MockClock) -> None:  # noqa: ARG001 - time flies
+    configured = report.channel("system:status", every=lambda: 10.0)
+    assert (configured.channel.name, configured.channel.topics) == ("system", ("status",))
+    assert not configured.publishable
+    feed = RecordingFeed(configured.channel)
+    assert configured.channel.produce is not None
+    with trio.move_on_after(25):
+        await configured.channel.produce(feed, configured.told)
+    assert [event.key for event in feed.events] == ["status"] * 3
+    assert feed.events[0].data.keys() == report.system_status().keys()
+
+
+def test_a_line_says_what_there_is_to_do_and_what_fails(report: Report, status: Status) -> None:
+    assert report.summary() == "8 sessions, 3 messages a second"
+    status.health |= {"price": Health(running=False), "trades": Health(running=True), "alerts": Health()}
+    failing = "8 sessions, 3 messages a second; channels that fail: alerts, price"
+    assert report.summary() == failing
+    assert (
+        attrs.evolve(report, store=lambda: {"is_healthy": False}).summary() == f"{failing}; nothing is kept"
     )

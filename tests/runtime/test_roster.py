@@ -11,12 +11,14 @@ import trio
 from structlog.testing import capture_logs
 
 from appliance.api import Channel, Feed, Mode
-from appliance.core.errors import PublishError, RequestError
+from appliance.core.errors import PublishError, RequestError, SourceError
 from appliance.core.history import Retention
 from appliance.loading.configured import Configured
 from appliance.runtime.answers import Answers
 from appliance.runtime.feed import Workshop
 from appliance.runtime.hub import Hub
+from appliance.runtime.journal import Journal
+from appliance.runtime.pages import Pages
 from appliance.runtime.roster import Roster
 from appliance.runtime.status import Sample, Status
 from appliance.settings.fields import Seconds
@@ -66,15 +68,18 @@ async def scene() -> AsyncIterator[Scene]:
     status = Status(partial(Sample, 0, 0, 0, 0, 0, 0, {}))
     workshop = Workshop(
         hub=hub,
+        journal=Journal(hub),
         threads=trio.CapacityLimiter(2),
         most_watched=10,
         transform=lambda event: event,
         most_events=lambda: made.producers.events_per_second,
+        settled=trio.lowlevel.checkpoint,
     )
     roster = Roster(
         workshop,
         status,
         Answers(hub, within=lambda: 1.0),
+        Pages(hub, transform=lambda event: event, within=lambda: 1.0),
         restart=lambda: RestartSettings(first=Seconds(1), most=Seconds(1)),
         producers=lambda: made.producers,
     )
@@ -171,7 +176,7 @@ async def test_a_flood_is_slowed_told_of_and_ended_when_it_keeps_on(
         await trio.sleep(30)
     health = scene.status.health["flood"]
     assert health.quarantined is not None
-    assert "it floods, 5 times within 60 s" in health.quarantined
+    assert "it floods, too often (producers.offences" in health.quarantined
     assert (health.healthy, health.running) == (False, False)
     assert [line["channel"] for line in log if line["event"] == "producer quarantined"] == ["flood"]
     assert len(scene.bodies("calm:all")) >= 30
@@ -231,3 +236,48 @@ async def test_one_that_fails_after_an_hour_starts_again_and_hurts_nobody(
     assert (health.errors, health.recovery_attempts, health.running) == (1, 1, True)
     assert len(scene.bodies("late:all")) == 2
     assert scene.status.health["calm"].events == 3700
+
+
+@pytest.mark.parametrize(("silences", "ended"), [(3, True), (0, False)])
+async def test_one_that_stays_silent_is_quarantined_unless_it_may(
+    scene: Scene, autojump_clock: MockClock, silences: int, *, ended: bool
+) -> None:
+    scene.producers = ProducerSettings(silences=silences)
+    await scene.roster.put(channel("a", hang, stale_after=10.0))
+    health = scene.status.health["a"]
+    opened, before = health.opened, autojump_clock.current_time()
+    for _ in range(20):
+        now = opened + autojump_clock.current_time() - before
+        health.started_at = now - 11  # which the wall clock tells, and that does not jump
+        scene.roster.look(now, 1)
+        await trio.sleep(5)
+    assert (health.quarantined is not None) == ended
+    assert health.running != ended
+    if ended:
+        assert "it publishes nothing, 3 times in a row" in str(health.quarantined)
+
+
+async def test_a_channel_that_has_failed_is_well_when_it_says_so_or_has_run_for_long(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    attempts: list[Feed] = []
+
+    async def produce(feed: Feed, _settings: object) -> None:
+        attempts.append(feed)
+        if len(attempts) % 2:
+            raise SourceError("the database is away: start it")
+        await trio.sleep_forever()
+
+    await scene.roster.put(channel("a", produce))
+    health = scene.status.health["a"]
+    opened, before = health.opened, autojump_clock.current_time()
+    await trio.sleep(2)
+    assert (health.running, health.healthy) == (True, False)
+    attempts[-1].ready()
+    assert health.healthy
+    health.failing = True
+    for past, well in ((50, False), (70, True)):  # restart.calm is 60 s
+        now = opened + autojump_clock.current_time() - before
+        health.started_at = now - past
+        scene.roster.look(now, 1)
+        assert health.healthy is well

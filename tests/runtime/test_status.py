@@ -8,16 +8,16 @@ from typing import Any
 import attrs
 import pytest
 
-from appliance.runtime.status import WINDOW, Health, Rates, Sample, Status
+from appliance.runtime.status import NOTHING, WINDOW, Health, Rates, Sample, Status, Traffic
 
-NOTHING = Sample(at=0, deliveries=0, sent_bytes=0, received_bytes=0, opened=0, closed=0, errors={})
+START = Sample(at=0, deliveries=0, sent_bytes=0, received_bytes=0, opened=0, closed=0, errors={})
 
 
 class Meter:
     """Counters that are set by hand."""
 
     def __init__(self) -> None:
-        self.now = NOTHING
+        self.now = START
 
     def sample(self) -> Sample:
         return self.now
@@ -76,9 +76,9 @@ def test_rates_since_the_start(status: Status, meter: Meter) -> None:
 
 
 def test_rates_of_errors_by_kind(status: Status, meter: Meter) -> None:
-    meter.now = attrs.evolve(NOTHING, errors=Counter(RATE_LIMITED=5))
+    meter.now = attrs.evolve(START, errors=Counter(RATE_LIMITED=5))
     status.look()
-    meter.now = attrs.evolve(NOTHING, at=10, errors=Counter(RATE_LIMITED=25, INVALID_MESSAGE=10))
+    meter.now = attrs.evolve(START, at=10, errors=Counter(RATE_LIMITED=25, INVALID_MESSAGE=10))
     assert status.rates().errors == {"RATE_LIMITED": 2, "INVALID_MESSAGE": 1}
 
 
@@ -97,3 +97,24 @@ def test_a_window_without_looks_keeps_the_last(status: Status, meter: Meter) -> 
     status.look()
     meter.at(10 * WINDOW + 1, deliveries=601)
     assert status.rates().deliveries == pytest.approx(1)
+
+
+def test_what_sessions_have_counted_is_added_once() -> None:
+    traffic = Traffic()
+    traffic.add((1, 20, 0, 0), beyond=NOTHING)
+    traffic.add((3, 25, 7, 1), beyond=(1, 20, 0, 0))
+    assert (traffic.received_bytes, traffic.sent_bytes, traffic.conflated, traffic.gaps) == (3, 25, 7, 1)
+
+
+def test_readers_that_came_back_are_counted_by_what_they_got() -> None:
+    traffic = Traffic()
+    for recovered in (True, False, True):
+        traffic.resumed(recovered)
+    assert (traffic.recovered, traffic.unrecovered) == (2, 1)
+
+
+def test_a_channel_that_has_published_is_able_to() -> None:
+    health = Health(running=True)
+    assert not health.able
+    health.updated(2.0, 1.0)
+    assert health.able

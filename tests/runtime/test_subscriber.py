@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import heapq
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.api import Channel, Event, Mode
-from appliance.core import chain
+from appliance.core import chain, places
 from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.history import Position, Resumption, Retention
 from appliance.core.outbox import Outbox
 from appliance.core.places import Place, by_topic
+from appliance.core.scope import EVERYTHING, Scope
 from appliance.core.subscriptions import Joined, Terms
+from appliance.core.views import Mask
 from appliance.runtime.hub import Hub
+from appliance.runtime.sight import Sight
 from appliance.runtime.subscriber import Subscriber
-from tests.runtime.stage import Lines, Message, lines
+from tests.runtime.stage import Counting, Lines, Message, line, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.core.events import Entry
+    from appliance.core.history import Topic
+
 FORM = Lines()
 PLAIN = Terms(FORM)
+
+
+class Shouting(Lines):
+    """Another form."""
+
+    def update(self, topic: Topic, label: str) -> Callable[[Entry], bytes]:
+        def render(entry: Entry) -> bytes:
+            return line("UPDATE", topic=topic.name, label=label, offset=entry.offset)
+
+        return render
 
 
 class Scene:
@@ -32,7 +49,8 @@ class Scene:
         self.now = 100.0
         self.calls: list[tuple[float, int, Callable[[], None]]] = []
         self.newcomers: list[Joined] = []
-        self.hidden: set[str] = set()
+        self.scope = EVERYTHING
+        self.resumed: list[bool] = []
         self.hub = Hub(epoch="e1", most_topics=50, most_bytes=1000)
         keep = Retention(count=5, age=None, size=10_000)
         self.hub.open(
@@ -46,12 +64,12 @@ class Scene:
 
     def session(self, outbox: Outbox) -> Subscriber:
         return Subscriber(
-            self.hub,
+            lambda: Sight(self.hub, self.scope),
             outbox,
             clock=lambda: self.now,
             call_at=lambda when, call: heapq.heappush(self.calls, (when, len(self.calls), call)),
             newcomer=lambda joined, _: self.newcomers.append(joined),
-            may_read=lambda name: name not in self.hidden,
+            resumed=self.resumed.append,
         )
 
     def publish(self, name: str, times: int = 1) -> None:
@@ -168,7 +186,7 @@ def test_a_pattern_that_nothing_can_match_is_refused(scene: Scene) -> None:
 
 
 def test_what_a_client_may_not_read_does_not_exist_for_it(scene: Scene) -> None:
-    scene.hidden = {"price:BTC", "price:SOL"}
+    scene.scope = Scope(read=("price:ETH", "price:X*", "trades:*"))
     for name in ("price:BTC", "price:SOL"):
         with pytest.raises(RequestError) as caught:
             scene.subscribe(name)
@@ -209,9 +227,9 @@ def test_a_pattern_resumes_each_of_its_topics(scene: Scene) -> None:
 def test_who_knows_one_place_among_all_topics_gets_what_came_behind_it(scene: Scene) -> None:
     for name in ("trades:all", "price:BTC", "trades:all", "price:ETH", "trades:all"):
         scene.publish(name)
-    place = Place("e1", 2)
-    joined = [*scene.subscriber.subscribe("price:*", PLAIN, place.resume)]
-    joined += scene.subscriber.subscribe("trades:all", PLAIN, place.resume)
+    resume = partial(places.resume, Place("e1", 2), newest=scene.hub.newest)
+    joined = [*scene.subscriber.subscribe("price:*", PLAIN, resume)]
+    joined += scene.subscriber.subscribe("trades:all", PLAIN, resume)
     scene.subscriber.catch_up()
     assert [(at.topic.name, at.resumption) for at in joined] == [
         ("price:BTC", Resumption(after=1, recovered=True, gap=None)),
@@ -272,6 +290,22 @@ def test_the_same_words_bring_nothing_again(scene: Scene) -> None:
     assert scene.told() == [("price:BTC", 1)]
 
 
+def test_another_form_holds_from_now_on_and_for_what_is_owed(scene: Scene) -> None:
+    scene.publish("price:BTC", 2)
+    scene.subscribe("trades:all")
+    scene.subscribe("price:*", terms=Terms(FORM, "mine"))
+    scene.publish("trades:all")
+    assert [message["kind"] for message in scene.messages()] == ["update", "update"]
+    scene.outbox.shut()
+    scene.publish("trades:all")
+    scene.subscriber.reform(Shouting())
+    scene.publish("price:BTC")
+    scene.publish("price:NEW")
+    told = [(message["kind"], message["label"], message["offset"]) for message in scene.messages()]
+    assert sorted(told) == [("UPDATE", "mine", 1), ("UPDATE", "mine", 3), ("UPDATE", "trades:all", 2)]
+    assert scene.newcomers[-1].label == "mine"
+
+
 def test_names_of_a_label(scene: Scene) -> None:
     scene.subscribe("price:BTC", "price:ETH", terms=Terms(FORM, "prices"))
     scene.subscribe("trades:all")
@@ -307,7 +341,7 @@ def test_a_log_takes_no_limit(scene: Scene, name: str) -> None:
 
 
 def test_a_log_never_comes_under_the_limit_of_a_pattern(scene: Scene) -> None:
-    scene.hidden = {"trades:all"}
+    scene.scope = Scope(read=("price:*", "trades:n*"))
     scene.subscribe("*", terms=Terms(FORM, limit=1))
     scene.publish("trades:new", 2)
     assert (scene.newcomers, scene.told()) == ([], [])
@@ -376,3 +410,84 @@ def test_sessions_do_not_share_what_they_read(scene: Scene) -> None:
     scene.publish("price:BTC")
     assert scene.told() == [("price:BTC", 1), ("price:BTC", 2)]
     assert len(lines(outbox.collect())) == 1
+
+
+def test_who_comes_back_is_told_of_topic_by_topic(scene: Scene) -> None:
+    scene.publish("trades:all", 9)  # of which five are kept
+    scene.publish("price:BTC")
+    scene.subscribe("price:ETH")
+    assert scene.resumed == []
+    scene.subscribe(
+        "trades:all",
+        "price:BTC",
+        recover={"trades:all": Position("e1", 1), "price:BTC": Position("e1", 1)},
+    )
+    assert scene.resumed == [False, True]
+
+
+def test_many_who_come_back_have_each_entry_rendered_once() -> None:
+    scene, form = Scene(), Counting()
+    scene.hub.open(
+        Channel(name="news", mode=Mode.LOG, message="m", topics=("all",)),
+        None,
+        Retention(count=1000, age=None, size=1 << 20),
+    )
+    scene.publish("news:all", 500)
+    missed = by_topic({"news:all": Position("e1", 100)})
+    told = []
+    for _ in range(50):
+        outbox = Outbox(lambda _: None, chain.root(), burst=100_000)
+        session = scene.session(outbox)
+        session.subscribe("news:all", Terms(form), missed)
+        session.catch_up()
+        told.append(b"".join(iter(lambda: outbox.take(20_000), b"")))  # noqa: B023 - called at once
+    assert [message["offset"] for message in lines(told[0])] == list(range(101, 501))
+    assert told == [told[0]] * 50
+    assert form.rendered == 400
+
+
+MASKED = Scope(masks=frozenset({Mask(pattern="price:*", hide={"a"})}))
+
+
+def test_what_may_not_be_read_any_more_is_lost(scene: Scene) -> None:
+    scene.subscribe("trades:all", "price:*")
+    scene.publish("price:SOL")
+    scene.messages()
+    scene.scope = Scope(read=("price:BTC", "price:S*"))
+    lost = scene.subscriber.reconsider()
+    assert sorted(each.name for each in lost) == ["price:ETH", "trades:all"]
+    for name in ("trades:all", "price:BTC", "price:ETH", "price:SOL"):
+        scene.publish(name)
+    assert scene.told() == [("price:BTC", 1), ("price:SOL", 2)]
+    assert "trades:all" not in scene.subscriber
+    scene.scope = EVERYTHING
+    assert scene.subscriber.reconsider() == []
+    assert scene.told() == [("price:ETH", 1)]
+    scene.publish("price:ADA")
+    assert scene.told() == [("price:ADA", 1)]
+
+
+def test_what_is_shown_otherwise_is_read_anew(scene: Scene) -> None:
+    scene.publish("price:BTC")
+    (joined,) = scene.subscribe("price:BTC")
+    scene.messages()
+    scene.scope = MASKED
+    assert scene.subscriber.reconsider() == []
+    (newcomer,) = scene.newcomers
+    assert newcomer.topic.name == "price:BTC"
+    assert newcomer.topic is not joined.topic
+    assert scene.told() == [("price:BTC", 1)]
+    scene.publish("price:BTC")
+    assert scene.told() == [("price:BTC", 2)]
+    assert scene.subscriber.reconsider() == []
+    assert len(scene.newcomers) == 1
+
+
+def test_who_has_left_reads_no_view(scene: Scene) -> None:
+    scene.scope = MASKED
+    scene.subscribe("price:*", "price:new")
+    scene.subscriber.leave()
+    for now in (1e6, 2e6):
+        scene.hub.expire(now)
+    assert len(scene.hub.gallery) == 0
+    assert scene.hub.known("price:new") is None

@@ -13,6 +13,7 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
+from appliance.core.errors import SourceError
 from appliance.runtime.status import Health
 from appliance.runtime.supervisor import Producer, supervise
 
@@ -67,13 +68,29 @@ async def test_a_producer_that_fails_is_started_again(
     healthy = [health.healthy]
     assert health.last_error == "OSError: the exchange is away"
     await trio.sleep(100)
+    healthy.append(health.healthy)  # it runs, but nobody knows yet whether it can publish
+    health.updated(2.0, 1.0)
     healthy.append(health.healthy)
-    assert healthy == [False, True]
+    assert healthy == [False, False, True]
     assert (health.errors, health.recovery_attempts) == (2, 2)
     assert [entry["event"] for entry in logs] == ["producer failed", "producer restarts"] * 2
     assert logs[0]["error"] == "OSError: the exchange is away"
     assert logs[0]["exc_info"]
     assert [entry["attempt"] for entry in logs if "attempt" in entry] == [1, 2]
+
+
+async def test_an_error_that_says_what_to_do_needs_no_traceback(
+    autojump_clock: MockClock, nursery: trio.Nursery, logs: Logs
+) -> None:
+    async def produce() -> None:
+        raise SourceError("there is no table `prices`: create it")
+
+    health = await begin(nursery, produce)
+    await trio.sleep(0.1)
+    assert health.last_error == "there is no table `prices`: create it"
+    assert logs[0] == {"event": "producer failed", "error": health.last_error, "log_level": "error"} | {
+        name: value for name, value in logs[0].items() if name == "channel"
+    }
 
 
 async def test_a_producer_that_returns_is_started_again(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from appliance.api import Event, Mode
+from appliance.core import digits
 from appliance.core.history import Retention, Topic
 from appliance.runtime.watch import Watch
 
@@ -40,3 +41,14 @@ async def test_a_channel_does_not_watch_itself() -> None:
     watch.see(Event("alerts", "all", {}, 1.0), [topic("alerts:all")], b"{}")
     watch.see(Event("price", "BTC", {}, 2.0), [topic("price:BTC")], b"{}")
     assert (await anext(watch)).channel == "price"
+
+
+async def test_numbers_are_floats_unless_they_are_to_be_exact() -> None:
+    body = b'{"price":43250.7500,"change":-0.5}'
+    for exact in (False, True):
+        watch = Watch("tape", ("*",), most=5, exact=exact)
+        watch.see(Event("price", "BTC", {}, 1.0), [topic("price:BTC")], body)
+        data = (await anext(watch)).data
+        assert data == {"price": 43250.75, "change": -0.5}
+        assert (digits.encode(data) == body) is exact
+        assert isinstance(data["change"], float)

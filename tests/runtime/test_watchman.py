@@ -14,6 +14,7 @@ import trio.lowlevel
 from structlog.testing import capture_logs
 
 from appliance.runtime.watchman import BlockedError, Watchman
+from tests.edge.stage import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -107,3 +108,15 @@ async def test_the_signal_is_given_back() -> None:
         assert signal.getsignal(signal.SIGURG) is not before
         nursery.cancel_scope.cancel()
     assert signal.getsignal(signal.SIGURG) is before
+
+
+async def test_how_late_the_loop_is_is_measured() -> None:
+    watchman = Watchman(patience=lambda: 60.0, is_plugin=is_plugin)
+    async with trio.open_nursery() as nursery:  # ends with the test
+        await nursery.start(watchman.run)
+        await until(lambda: watchman.delays.count > 0)
+        quiet = watchman.delays.count
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is held up
+        await until(lambda: watchman.delays.count > quiet)
+        nursery.cancel_scope.cancel()
+    assert watchman.delays.longest >= 0.4

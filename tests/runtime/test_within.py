@@ -87,13 +87,13 @@ async def test_threads_publish_in_the_appliances_own(
     scene: Scene, within: Within, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: set[int] = set()
-    publish = scene.hub.publish
+    enter = scene.hub.enter
 
-    def noting(*arguments: Any) -> Any:
+    def noting(*arguments: Any, **options: Any) -> Any:
         threads.add(threading.get_ident())
-        return publish(*arguments)
+        return enter(*arguments, **options)
 
-    monkeypatch.setattr(scene.hub, "publish", noting)
+    monkeypatch.setattr(scene.hub, "enter", noting)
     receipt = await trio.to_thread.run_sync(within.publish_blocking, text(event()), None)
     assert receipt["published"] == 1
     assert threads == {threading.get_ident()}

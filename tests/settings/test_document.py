@@ -13,11 +13,14 @@ import pytest
 
 from appliance.core.errors import SettingsError
 from appliance.loading.catalogue import collect
+from appliance.loading.configured import configure
 from appliance.settings import document, schema
+from appliance.settings.access import CertificateSettings, ClaimSettings, KeySettings, TokenSettings
 from appliance.settings.fields import mark
 from appliance.settings.load import load
 from appliance.settings.structure import fill
 from appliance.settings.tree import Settings
+from appliance.settings.views import ViewSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +28,30 @@ if TYPE_CHECKING:
 
 EXAMPLE = "# an example; no default"
 COMMENTED = re.compile(r"^#(?=[\w\[\"])", re.MULTILINE)
+ABSENT = (document.NONE, document.REQUIRED)
+EMPTY_VALUES = ("[]", "{}")
+MADE = {"postgres": "channels.fills", "record": "channels.tape"}
+"""The channel that is shown with a source of a kind."""
+
+LEAST: dict[str, dict[str, str]] = {
+    "channels.fills": {"table": "fills", "key": "symbol", "time": "at"},
+    "channels.tape": {"folder": "tapes"},
+    "sources.replay": {"file": "tape.jsonl.gz"},
+}
+"""What has to be given for the other keys to have their defaults."""
+
+EMPTY = {
+    "[[auth.keys]]": KeySettings,
+    "[[auth.tokens]]": TokenSettings,
+    "[auth.tokens.claims]": ClaimSettings,
+    "[[auth.certificates]]": CertificateSettings,
+    "[[auth.anonymous.views]]": ViewSettings,
+    "[[auth.keys.views]]": ViewSettings,
+    "[[auth.tokens.views]]": ViewSettings,
+    "[[auth.certificates.views]]": ViewSettings,
+}
+"""Lists of tables that are empty by default, and what is in them."""
+
 PLACE = re.compile(r"\[\d+\]")
 
 
@@ -42,15 +69,28 @@ def uncommented(text: str) -> str:
     return COMMENTED.sub("", text)
 
 
+def blocks(text: str) -> list[tuple[str, list[str]]]:
+    """The lines of the text below each header of a table, which is empty at the top."""
+    found: list[tuple[str, list[str]]] = [("", [])]
+    for line in uncommented(text).splitlines():
+        if line.startswith("["):
+            found.append((line, []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
 def only_defaults(text: str) -> str:
-    """The text with every default set, and neither examples nor lists of tables that hold nothing else."""
-    lines = [line for line in uncommented(text).splitlines() if EXAMPLE not in line]
-    return "\n".join(line for line in lines if line != "[[auth.keys]]")
+    """The text with every default set, without examples, and without lists of tables that are empty by default."""
+    kept = [(header, lines) for header, lines in blocks(text) if header not in EMPTY]
+    return "\n".join(
+        line for header, lines in kept for line in (header, *(each for each in lines if EXAMPLE not in each))
+    )
 
 
 def keys(value: Any, path: str = "") -> Iterator[str]:
     """The paths of all values, with `[]` for any place in a list of tables."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from keys(inner, f"{path}.{key}" if path else key)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
@@ -63,8 +103,17 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
 def plugin_settings(root: Path) -> dict[str, type[attrs.AttrsInstance]]:
     """The settings of the built-in channels and sources, by the table that they stand in."""
     built_in = collect([root / "plugins"])
-    channels = {f"channels.{name}": channel.Settings for name, channel in built_in.channels.items()}
-    return channels | {f"sources.{kind}": source.Settings for kind, source in built_in.sources.items()}
+    found = {f"channels.{name}": channel.Settings for name, channel in built_in.channels.items()}
+    for kind, source in built_in.sources.items():
+        found[f"sources.{kind}"] = source.Settings
+        if source.ChannelSettings is not None:
+            found[MADE[kind]] = source.ChannelSettings
+    return found
+
+
+def plain_rows(cls: type[attrs.AttrsInstance]) -> dict[str, document.Row]:
+    """The keys of a table itself; those of lists of tables in it are shown as the list's default."""
+    return {row.key: row for row in document.rows(cls) if row.path == row.key}
 
 
 def test_the_annotated_file_changes_nothing(root: Path) -> None:
@@ -81,7 +130,7 @@ def test_the_annotated_file_shows_the_defaults(annotated: str, tmp_path: Path) -
 def test_the_annotated_file_shows_every_key_and_no_other(annotated: str, root: Path) -> None:
     table = tomllib.loads(uncommented(annotated))
     shown = {re.sub(r"^(channels|sources)\.\w+", r"\1.<name>", path) for path in keys(table)}
-    shown = {re.sub(r"^(aliases|paths|.*\[\]\.values)\..*", r"\1", path) for path in shown}
+    shown = {re.sub(r"^(aliases|paths|.*\[\]\.values|.*\[\]\.subject)\..*", r"\1", path) for path in shown}
     options = {
         f"{table.partition('.')[0]}.<name>.{row.path}"
         for table, cls in plugin_settings(root).items()
@@ -91,21 +140,54 @@ def test_the_annotated_file_shows_every_key_and_no_other(annotated: str, root: P
     assert sorted(shown) == sorted(known | options)
 
 
-def test_examples_are_marked_where_there_is_no_default(annotated: str) -> None:
-    examples = {row.path for row in document.rows() if row.default in (document.NONE, document.REQUIRED)}
-    marked = [line for line in annotated.splitlines() if line.endswith(EXAMPLE)]
-    assert {line.partition(" = ")[0].removeprefix("#") for line in marked} == {
-        path.rpartition(".")[2] for path in examples if not path.endswith((".<option>", "listen[].url"))
+def test_examples_are_marked_where_there_is_no_default(annotated: str, root: Path) -> None:
+    rows = [
+        *document.rows(),
+        *(r for cls in plugin_settings(root).values() for r in plain_rows(cls).values()),
+    ]
+    marked = {
+        line.partition(" = ")[0].removeprefix("#")
+        for line in annotated.splitlines()
+        if line.endswith(EXAMPLE)
+    }
+    examples, empty = (
+        {
+            row.path.rpartition(".")[2]
+            for row in rows
+            if row.default in defaults and not row.path.endswith((".<option>", "listen[].url"))
+        }
+        for defaults in (ABSENT, EMPTY_VALUES)
+    )
+    assert examples <= marked <= examples | empty
+
+
+def test_the_annotated_file_shows_the_defaults_in_lists(annotated: str) -> None:
+    shown: dict[str, set[tuple[str, str]]] = {header: set() for header in EMPTY}
+    for header, lines in blocks(annotated):
+        if header in EMPTY:
+            settings = [line for line in lines if " = " in line and EXAMPLE not in line and line[0] != "#"]
+            shown[header] |= {(key, value) for key, _, value in (line.partition(" = ") for line in settings)}
+    assert shown == {
+        header: {
+            (row.key, row.default)
+            for row in document.sections(cls)[0].rows
+            if row.default not in (*ABSENT, *EMPTY_VALUES)
+        }
+        for header, cls in EMPTY.items()
     }
 
 
 def test_examples_are_right(annotated: str, tmp_path: Path) -> None:
-    secret = tmp_path / "keys" / "alice"
-    secret.parent.mkdir()
-    secret.write_text("hunter2", encoding="utf-8")
-    secret.chmod(0o600)
+    (tmp_path / "keys").mkdir()
+    for name in ("alice", "tokens"):
+        secret = tmp_path / "keys" / name
+        secret.write_text("hunter2", encoding="utf-8")
+        secret.chmod(0o600)
     file = tmp_path / "appliance.toml"
-    file.write_text(uncommented(annotated).replace("/etc/appliance", str(tmp_path)), encoding="utf-8")
+    text = uncommented(annotated).replace("/etc/appliance", str(tmp_path))
+    # Certificates are for a listener that asks for them.
+    text = text.replace('client_certificates = "off"', 'client_certificates = "optional"')
+    file.write_text(text, encoding="utf-8")
     shown = load(file=file, environment={}).settings
     assert [key.name for key in shown.auth.keys] == ["alice", "bob"]
     assert shown.listen[0].limits.sessions == 1000
@@ -116,9 +198,12 @@ def test_the_annotated_file_shows_the_defaults_of_plugins(annotated: str, root: 
     for path, cls in plugin_settings(root).items():
         form, _, name = path.partition(".")
         shown = table.get(form, {}).get(name, {})
-        options = {key: shown.get(key) for key in schema.attributes(cls)}
-        assert None not in options.values(), f"{path} shows {options}"
-        assert fill(cls, options) == cls()
+        with_default = {key for key, row in plain_rows(cls).items() if row.default not in ABSENT}
+        lists = {key for key in schema.attributes(cls) if key not in plain_rows(cls)}
+        least = LEAST.get(path, {})
+        options = {key: value for key, value in shown.items() if key in schema.attributes(cls)}
+        assert options.keys() == with_default | lists, path
+        assert fill(cls, {**options, **least}) == fill(cls, least)
 
 
 def test_the_manual_holds_what_the_code_prints(manual: str) -> None:
@@ -144,9 +229,9 @@ def test_the_manual_shows_the_options_of_plugins(manual: str, root: Path) -> Non
     }
 
 
-def test_the_examples_of_the_manual_load(manual: str, tmp_path: Path) -> None:
+def test_the_examples_of_the_manual_load(manual: str, root: Path, tmp_path: Path) -> None:
     examples = re.findall(r"^```toml\n(.*?)^```", manual, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for name in ("app", "partner"):
         (tmp_path / name).write_text("hunter2", encoding="utf-8")
         (tmp_path / name).chmod(0o600)
@@ -154,7 +239,7 @@ def test_the_examples_of_the_manual_load(manual: str, tmp_path: Path) -> None:
     for example in examples:
         file.write_text(example.replace("/etc/appliance/keys", str(tmp_path)), encoding="utf-8")
         if "wss://" not in example:
-            assert load(file=file, environment={}).mistakes == ()
+            assert configure(collect([root / "plugins"]), load(file=file, environment={}))
 
 
 def test_the_mistakes_of_the_manual_are_those_that_are_told(manual: str, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from appliance.loading.catalogue import collect
 from appliance.settings import document
 from appliance.settings.legacy import SYSTEMS, Inherited, inherit
 from appliance.settings.tree import Legacy
+from appliance.sources.postgres.settings import PostgresSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 TRADING: Legacy = "trading-stream"
 DATA_WS: Legacy = "data-ws"
-LATER = "they are for [sources.postgres], which a later version brings"
+DATABASE = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
 
 
 def taken(system: Legacy, environment: Mapping[str, str], **table: Any) -> tuple[dict[str, Any], Inherited]:
@@ -61,8 +63,9 @@ def test_what_a_variable_becomes_is_a_setting() -> None:
         variable.path
         for system in SYSTEMS.values()
         for variable in system.variables.values()
-        if variable.kind not in ("key", "later")
+        if variable.kind != "key"
     }
+    known |= {f"sources.postgres.{row.path}" for row in document.rows(PostgresSettings)}
     assert {path.replace("[0]", "[]") for path in paths} <= known
 
 
@@ -211,9 +214,85 @@ def test_a_key_that_no_client_can_show_is_told_without_it(text: str) -> None:
     ]
 
 
-def test_what_has_no_effect_yet_is_said_once_and_without_values() -> None:
-    environment = {"DB_PASSWORD": "hunter2", "DB_HOST": "timescaledb", "DB_PORT": ""}
-    table, inherited = taken(DATA_WS, environment)
-    assert table == {}
-    assert inherited.warnings == [f"without effect yet: DB_HOST, DB_PASSWORD; {LATER}"]
-    assert inherited.applied.mistakes == []
+def test_a_database_is_where_its_variables_say() -> None:
+    given = ("timescaledb", " 05432", "ml\n", "reader", "pass word\n")
+    table, inherited = taken(DATA_WS, dict(zip(DATABASE, given, strict=True)))
+    assert table["sources"]["postgres"] == {
+        "host": "timescaledb",
+        "port": "5432",
+        "database": "ml",
+        "user": "reader",
+        "password": "pass word",
+        "sslmode": "prefer",
+    }
+    for name in DATABASE:
+        assert inherited.applied.origins[SYSTEMS[DATA_WS].variables[name].path] == name
+    assert (inherited.applied.mistakes, inherited.warnings) == ([], [])
+    assert "pass word" not in repr((table, inherited))
+
+
+@pytest.mark.parametrize("name", DATABASE)
+def test_any_of_its_variables_makes_its_table_the_predictions_and_all_that_is_told(
+    root: Path, name: str
+) -> None:
+    table, inherited = taken(DATA_WS, {name: "5432"})
+    *_, key = SYSTEMS[DATA_WS].variables[name].path.split(".")
+    rows = SYSTEMS[DATA_WS].rows
+    assert table["sources"] == {"postgres": {**rows["sources"]["postgres"], key: "5432"}}
+    assert table["channels"] == rows["channels"]
+    assert table["channels"].keys() == collect([root / "plugins"]).channels.keys()
+    assert {text for path, text in inherited.applied.origins.items() if path.startswith("channels.")} == {
+        name
+    }
+
+
+def test_what_a_system_knew_of_its_rows_is_for_no_one_to_change() -> None:
+    table, _ = taken(DATA_WS, {"DB_HOST": "db"})
+    table["channels"]["predictions"]["table"] = "another"
+    table["channels"]["price"]["enabled"] = True
+    again, _ = taken(DATA_WS, {"DB_HOST": "db"})
+    assert again["channels"] == SYSTEMS[DATA_WS].rows["channels"]
+
+
+def test_what_the_file_says_goes_before_what_the_system_knew() -> None:
+    said: dict[str, Any] = {
+        "sources": {"postgres": {"user": "me", "host": "there", "sslmode": "require"}},
+        "channels": {"predictions": {"time": "at"}, "alerts": {"enabled": True}, "scores": {"interval": 5}},
+    }
+    table, _ = taken(DATA_WS, {"DB_HOST": "db"}, **said)
+    assert table["sources"]["postgres"] == {
+        "user": "me",
+        "host": "db",
+        "sslmode": "require",
+        "database": "btc_ml_production",
+    }
+    channels = table["channels"]
+    assert channels["predictions"]["time"] == "at"
+    assert channels["predictions"]["table"] == "ml_predictions"
+    assert (channels["alerts"], channels["scores"]) == ({"enabled": True}, {"interval": 5, "enabled": False})
+
+
+def test_a_channel_that_has_a_source_is_left_as_it_is_and_that_is_said() -> None:
+    said: dict[str, Any] = {"predictions": {"source": "publish"}, "price": {"source": "publish"}}
+    table, inherited = taken(DATA_WS, {"DB_HOST": "db", "DB_NAME": "ml"}, channels=said)
+    assert table["channels"]["predictions"] == table["channels"]["price"] == {"source": "publish"}
+    assert inherited.warnings == [
+        "without effect on channels.predictions, which has another source: DB_HOST, DB_NAME"
+    ]
+    said = {"predictions": {"source": "postgres", "query": "SELECT 1"}}
+    table, inherited = taken(DATA_WS, {"DB_HOST": "db"}, channels=said)
+    assert table["channels"]["predictions"] == {"source": "postgres", "query": "SELECT 1"}
+    assert inherited.warnings == []
+
+
+@pytest.mark.parametrize("said", [5, {"predictions": 5, "postgres": 5}])
+def test_what_is_no_table_is_left_as_it_is(said: Any) -> None:
+    table, _ = taken(DATA_WS, {"DB_PASSWORD": "hunter2"}, channels=said, sources=said)
+    assert (table["channels"], table["sources"]) == (said, said)
+
+
+def test_a_wrong_port_is_told_with_its_variable() -> None:
+    _, inherited = taken(DATA_WS, {"DB_PORT": "psql"})
+    assert [str(mistake) for mistake in inherited.applied.mistakes] == [
+        'DB_PORT: sources.postgres.port: expected a whole number such as 100, found text ("psql")'
+    ]

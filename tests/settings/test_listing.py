@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import attrs
 
+from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.fields import Bytes, Seconds, Secret
 from appliance.settings.listing import redacted
 from appliance.settings.literals import Bare
-from appliance.settings.tree import AuthSettings, ChannelSettings, KeySettings, LogSettings, Settings
+from appliance.settings.tree import ChannelSettings, LogSettings, Settings
 
 
 def test_each_setting_has_its_row_as_one_would_write_it() -> None:

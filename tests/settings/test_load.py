@@ -10,16 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.core.errors import SettingsError
+from appliance.settings.keeping import HistorySettings
+from appliance.settings.limits import LimitSettings, ListenLimits
 from appliance.settings.load import Loaded, load
-from appliance.settings.tree import (
-    ChannelSettings,
-    HistorySettings,
-    LimitSettings,
-    ListenLimits,
-    ListenSettings,
-    Settings,
-    SourceSettings,
-)
+from appliance.settings.tree import ChannelSettings, ListenSettings, Settings, SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -417,17 +411,43 @@ def test_the_bind_address_of_data_ws_goes_before_the_file_alone(file: Path) -> N
 
 def test_the_key_of_data_ws_comes_to_the_others(file: Path) -> None:
     text = f'{DATA_WS}[[auth.keys]]\nname = "alice"\nkey = "hunter2"\npublish = ["*"]\n'
-    found = loaded(file, text, {"API_KEY": "swordfish", "DB_PASSWORD": "secret"})
+    found = loaded(file, text, {"API_KEY": "swordfish"})
     assert [(key.name, key.key, key.publish) for key in found.settings.auth.keys] == [
         ("alice", "hunter2", ("*",)),
         ("API_KEY", "swordfish", ()),
     ]
-    assert [warning.partition(";")[0] for warning in found.warnings] == ["without effect yet: DB_PASSWORD"]
     assert "swordfish" not in repr(found)
-    assert "secret" not in repr(found.warnings)
     assert told(file, f'{DATA_WS}[[auth.keys]]\nname = "API_KEY"\nkey = "a"\n', {"API_KEY": "b"}) == [
         "API_KEY: auth.keys: two API keys are named `API_KEY`; give each its own name"
     ]
+
+
+def test_the_database_of_data_ws_goes_before_the_file_and_behind_all_else(file: Path) -> None:
+    text = f'{DATA_WS}[sources.postgres]\nhost = "filed"\nuser = "filed"\nport = 1\n'
+    environment = {
+        "DB_HOST": "given",
+        "DB_USER": "given",
+        "DB_PASSWORD": "hunter2",
+        "APPLIANCE_SOURCES__POSTGRES__USER": "ours",
+        "APPLIANCE_CHANNELS__PRICE__ENABLED": "true",
+    }
+    found = loaded(file, text, environment, overrides=["channels.predictions.table=ours"])
+    options = found.settings.sources["postgres"].options
+    assert (options["host"], options["user"], options["port"]) == ("given", "ours", 1)
+    channels = found.settings.channels
+    assert channels["price"].enabled
+    assert not channels["alerts"].enabled
+    assert channels["predictions"].options["table"] == "ours"
+    assert found.places.mistake("channels.predictions.key", "").origin == "DB_HOST"
+    assert found.places.mistake("channels.predictions.table", "").origin == "--set channels.predictions.table"
+    assert "hunter2" not in repr(found)
+
+
+def test_what_is_said_of_the_variables_of_data_ws_is_passed_on(file: Path) -> None:
+    found = loaded(file, f'{DATA_WS}channels.predictions.source = "publish"\n', {"DB_PASSWORD": "hunter2"})
+    assert found.warnings == (
+        "without effect on channels.predictions, which has another source: DB_PASSWORD",
+    )
 
 
 @attrs.frozen

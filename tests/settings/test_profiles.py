@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance.api import Mode
 from appliance.cli.serving import Request, check
+from appliance.core.errors import SettingsError
 from appliance.loading.catalogue import collect
-from appliance.loading.configured import configure
+from appliance.loading.configured import arrange, configure
 from appliance.loading.files import builtin_folder
+from appliance.settings.fields import Secret
+from appliance.settings.legacy import SYSTEMS
 from appliance.settings.load import Loaded, load
+from appliance.sources.postgres.settings import PostgresSettings, TableSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +77,7 @@ def number(pattern: str, text: str) -> int:
 
 
 def test_there_is_a_profile_for_each_replaced_system(root: Path) -> None:
-    found = {path.stem for path in (root / "config").glob("*.toml")} - {"appliance"}
+    found = {path.stem for path in (root / "config").glob("*.toml")} - {"appliance", "postgres"}
     assert found == set(PROFILES)
     documents = {path.stem for path in (root / "tests" / "spec").glob("*.md")} - {"README"}
     assert found == documents
@@ -170,11 +175,67 @@ def test_data_ws_starts_with_the_variables_of_its_document(root: Path) -> None:
     _, _, section = text.partition("### Environment Variables\n")
     environment = dict(re.findall(r"^([A-Z_]+)=(\S+)$", section.split("```")[1], re.MULTILINE))
     found = loaded(root, "data-ws", environment)
+    assert found.warnings == ()
     assert [key.name for key in found.settings.auth.keys] == ["API_KEY"]
     assert found.settings.auth.keys[0].key == environment["API_KEY"]
     assert found.settings.listen[0].url == f"tls://{environment['DATA_WS_BIND_ADDR']}"
-    [warning] = found.warnings
-    assert "DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD" in warning
+    arrangement = arrange(collect([builtin_folder()]), found)
+    assert arrangement.sources["postgres"].settings == PostgresSettings(
+        host=environment["DB_HOST"],
+        port=int(environment["DB_PORT"]),
+        database=environment["DB_NAME"],
+        user=environment["DB_USER"],
+        password=Secret(environment["DB_PASSWORD"]),
+        sslmode="prefer",
+    )
+    [predictions] = arrangement.channels.values()
+    assert (predictions.channel.name, predictions.channel.mode) == ("predictions", Mode.STATE)
+    assert predictions.told == TableSettings(
+        table=figure(r"\n(\w+) \(TimescaleDB\)", text), key="'BTC'", time="time"
+    )
+    assert predictions.told.every == number(r"queries every ([0-9]+)s", text)
+    assert predictions.durable
+
+
+def test_data_ws_has_its_rows_by_the_variables_of_its_container(root: Path) -> None:
+    text = spec(root, "data-ws")
+    environment = dict(re.findall(r"-e ([A-Z_]+)=(\S+) ", text))
+    assert environment.keys() == {"API_KEY", "DB_HOST"}
+    arrangement = arrange(collect([builtin_folder()]), loaded(root, "data-ws", environment))
+    assert arrangement.channels.keys() == {"predictions"}
+    database = arrangement.sources["postgres"].settings
+    assert database.host == environment["DB_HOST"]
+    assert database.database == figure("DB_NAME=(.*)", text)
+    assert database.user == figure("DB_USER=(.*)", text)
+    assert database.password is None
+
+
+def test_data_ws_shows_what_its_variables_stand_for(root: Path, tmp_path: Path) -> None:
+    text = profile(root, "data-ws").read_text(encoding="utf-8")
+    shown = "\n".join(re.findall(r"^#     (.*)$", text, re.MULTILINE))
+    assert tomllib.loads(shown) == SYSTEMS["data-ws"].rows
+    file = tmp_path / "data-ws.toml"
+    file.write_text(f"{text}\n{shown}\n", encoding="utf-8")
+    built_in = collect([builtin_folder()])
+    written = arrange(built_in, load(file=file, environment={}))
+    meant = arrange(built_in, loaded(root, "data-ws", {"DB_HOST": "localhost"}))
+    assert written.sources["postgres"].settings == meant.sources["postgres"].settings
+    assert list(written.channels) == list(meant.channels)
+    assert written.channels["predictions"].told == meant.channels["predictions"].told
+
+
+def test_what_is_wrong_with_the_variables_of_data_ws_is_told_without_the_password(root: Path) -> None:
+    environment = {"HOME": "/root", "DB_PASSWORD": "hunter2\x07", "DB_PORT": "99999", "DB_HOST": "/run"}
+    asked = Request(
+        file=profile(root, "data-ws"), listen=(), overrides=(), state_dir=None, environment=environment
+    )
+    with pytest.raises(SettingsError) as caught:
+        list(check(asked))
+    told = {mistake.origin: str(mistake) for mistake in caught.value.mistakes}
+    assert told.keys() == {"DB_HOST", "DB_PASSWORD", "DB_PORT"}
+    assert told["DB_PORT"] == "DB_PORT: sources.postgres.port: must be at most 65535, not 99999"
+    assert "found U+0007 as character 8" in told["DB_PASSWORD"]
+    assert "hunter2" not in str(caught.value)
 
 
 def test_trading_stream_has_the_figures_of_its_document(root: Path) -> None:

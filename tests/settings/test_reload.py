@@ -7,18 +7,11 @@ from typing import Any
 import attrs
 import pytest
 
+from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.fields import Secret
+from appliance.settings.limits import LimitSettings, ListenLimits
 from appliance.settings.reload import Change, changes, merged
-from appliance.settings.tree import (
-    AuthSettings,
-    ChannelSettings,
-    KeySettings,
-    LimitSettings,
-    ListenLimits,
-    ListenSettings,
-    LogSettings,
-    Settings,
-)
+from appliance.settings.tree import ChannelSettings, ListenSettings, LogSettings, Settings
 
 OLD = Settings()
 PUBLIC = ListenSettings(url="tls://0.0.0.0:443")

@@ -9,9 +9,10 @@ import pytest
 
 from appliance.core.errors import PluginError
 from appliance.settings import schema
+from appliance.settings.access import KeySettings
 from appliance.settings.fields import Secret
 from appliance.settings.schema import Shape
-from appliance.settings.tree import ChannelSettings, KeySettings
+from appliance.settings.tree import ChannelSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ def test_shapes(kind: Any, shape: Shape) -> None:
 
 
 def test_the_rest_of_a_table_is_no_key() -> None:
-    keys = ["enabled", "plugin", "source", "publish", "stale_after", "history"]
+    keys = ["enabled", "plugin", "source", "mode", "message", "publish", "stale_after", "required", "history"]
     assert list(schema.attributes(ChannelSettings)) == keys
     rest = schema.rest(ChannelSettings)
     assert rest is not None

@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from appliance.settings import schema
+from appliance.settings.access import CertificateSettings, KeySettings, TokenSettings
 from appliance.settings.fields import mark
-from appliance.settings.tree import KeySettings, ListenSettings, Settings
+from appliance.settings.tree import ListenSettings, Settings
 
 
 def classes(cls: type[attrs.AttrsInstance]) -> set[type[attrs.AttrsInstance]]:
@@ -29,11 +30,17 @@ def test_each_attribute_says_what_it_is() -> None:
     assert silent == []
 
 
-def test_only_keys_and_urls_have_to_be_given() -> None:
+def test_only_names_algorithms_and_urls_have_to_be_given() -> None:
     required = {
         (c, a.name) for c in classes(Settings) for a in schema.fields(c) if a.default is attrs.NOTHING
     }
-    assert required == {(KeySettings, "name"), (ListenSettings, "url")}
+    assert required == {
+        (KeySettings, "name"),
+        (TokenSettings, "name"),
+        (TokenSettings, "algorithms"),
+        (CertificateSettings, "name"),
+        (ListenSettings, "url"),
+    }
 
 
 def test_a_listener_has_an_address() -> None:

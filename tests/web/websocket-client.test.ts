@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, mock, test } from "node:test";
 
 import { WebSocket } from "ws";
 
-import { CryptoIntelWebSocket, type Options, type OptionsWithUrl } from "../../appliance/web/src/websocket-client.ts";
+import type { Options, OptionsWithUrl } from "../../appliance/web/src/websocket-client.ts";
+import { CryptoIntelWebSocket, RefusedError } from "../../appliance/web/src/websocket-client.ts";
 import { Clock } from "./clock.ts";
 import { Server } from "./server.ts";
 
@@ -106,6 +107,48 @@ describe("the two constructors", () => {
     await scheduled;
     clock?.advance(30_000);
     assert.deepEqual(await (await server.peer()).next(), { type: "auth", token: "token 2" });
+  });
+
+  for (const make of [twoArguments, oneObject]) {
+    test(`a token that is about to expire is renewed in the session: ${make.name}`, async () => {
+      let token = "first";
+      const client = make({ token: () => token });
+      await client.connect();
+      const peer = await server.peer();
+      if (make === twoArguments) assert.deepEqual(await peer.next(), { type: "auth", token: "first" });
+      client.on("expiring", () => {
+        token = "second";
+      });
+      peer.say({ type: "expiring", expires: "2026-11-20T22:48:22.000Z", seconds: 59 });
+      assert.deepEqual(await peer.next(), { type: "auth", token: "second" });
+      token = "third";
+      client.authenticate();
+      client.authenticate();
+      client.send({ type: "ping" });
+      assert.deepEqual(await peer.next(), { type: "auth", token: "third" });
+      assert.deepEqual(await peer.next(), { type: "ping" });
+    });
+  }
+
+  test("where there is no other token none is shown, and a function that fails is told of", async () => {
+    const errors: unknown[] = [];
+    let token: () => string = () => "same";
+    const client = twoArguments({ token: () => token() });
+    client.on("error", (error) => errors.push(error.type, error.message));
+    await client.connect();
+    const peer = await server.peer();
+    assert.deepEqual(await peer.next(), { type: "auth", token: "same" });
+    const expiring = { type: "expiring", expires: "2026-11-20T22:48:22.000Z", seconds: 59 };
+    peer.say(expiring);
+    await event(client, "expiring");
+    token = () => {
+      throw new Error("nobody is logged in");
+    };
+    peer.say(expiring);
+    await event(client, "error");
+    client.send({ type: "ping" });
+    assert.deepEqual(await peer.next(), { type: "ping" });
+    assert.deepEqual(errors, ["callback_error", "nobody is logged in"]);
   });
 
   test("without a page and a URL there is nothing to connect to", () => {
@@ -273,6 +316,69 @@ describe("subscribing", () => {
     assert.equal(peer.unread, 0);
     clock?.advance(201);
     assert.deepEqual(await peer.next(), { type: "subscribe", channels: ["price:*"], limit: 1 });
+  });
+});
+
+describe("asking for history", () => {
+  const page = {
+    ...{ type: "history", channel: "signals:high", mode: "log", epoch: "e1", offset: 9, position: "e1:9", start: "e1:8" },
+    events: [{ offset: 9, at: "2030-01-01T00:00:00.000Z", received: "2030-01-01T00:00:00.001Z", data: { id: "signal_9" } }],
+  };
+
+  test("gives the answer to the one who asked, whatever order answers come in, and moves no position", async () => {
+    const heard: unknown[] = [];
+    const client = twoArguments({ reconnectDelay: 1 });
+    client.subscribe(["signals:high"], (data) => heard.push(data));
+    await client.connect();
+    const peer = await server.peer();
+    await peer.next();
+    peer.say(subscribed("signals:high", 4));
+    const first = client.history("signals:high", { since: new Date("2030-01-01T00:00:00Z"), limit: 1 });
+    const second = client.history("signals:high", { after: "e1:9" });
+    assert.deepEqual(await peer.next(), {
+      ...{ type: "history", channel: "signals:high", since: "2030-01-01T00:00:00.000Z", limit: 1, id: 1 },
+    });
+    assert.deepEqual(await peer.next(), { type: "history", channel: "signals:high", after: "e1:9", id: 2 });
+    peer.say({ ...page, id: 2, events: [] }, { ...page, id: 1 }, page, signal(5));
+    assert.deepEqual((await second).events, []);
+    assert.deepEqual((await first).events, page.events);
+    if (heard.length === 0) await event(client, "signal_alert");
+    assert.deepEqual(heard, [{ id: "signal_5" }]);
+    peer.cut();
+    const again = await server.peer();
+    const recover = { "signals:high": { epoch: "e1", offset: 5 } };
+    assert.deepEqual(await again.next(), { type: "subscribe", channels: ["signals:high"], recover });
+  });
+
+  test("rejects where the server refuses, which is no error of the client's, and where there is no connection", async () => {
+    const client = twoArguments({ autoReconnect: false });
+    client.on("error", unexpected);
+    await assert.rejects(client.history("signals:high"), /not connected/);
+    await client.connect();
+    const peer = await server.peer();
+    const refused = client.history("price:nothing");
+    const broken = client.history("signals:high");
+    const { id } = (await peer.next()) as { id: number };
+    peer.say({ type: "error", id, error: { code: "INVALID_CHANNEL", message: "Unknown" } });
+    await assert.rejects(refused, (error) => error instanceof RefusedError && error.code === "INVALID_CHANNEL");
+    peer.close(1012);
+    await assert.rejects(broken, /closed before the answer/);
+  });
+
+  test("is done again when the server was asked too often", async () => {
+    stopClock();
+    const client = twoArguments();
+    client.on("error", () => undefined);
+    await client.connect();
+    const peer = await server.peer();
+    const answer = client.history("signals:high");
+    await peer.next();
+    peer.say({ type: "error", error: { code: "RATE_LIMITED", message: "Too many", retry_after: 2 } });
+    await event(client, "server_error");
+    clock?.advance(10_000);
+    const { id } = (await peer.next()) as { id: number };
+    peer.say({ ...page, id });
+    assert.equal((await answer).offset, 9);
   });
 });
 

@@ -14,13 +14,14 @@ from appliance.dialects import ara, framing
 from appliance.edge.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from appliance.core.history import Topic
     from appliance.core.subscriptions import Joined
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Line
     from appliance.edge.surroundings import Notice
+    from appliance.runtime.subscriber import Lost
 
 _ALERTS = "all"
 """The key under which all alerts are; which of them a client gets is a matter of its configuration."""
@@ -80,6 +81,14 @@ class Ara:
     def notice(self, notice: Notice) -> None:
         """Say nothing: this dialect has no words for it."""
 
+    def expiring(self, at: float) -> None:
+        """Say nothing: this dialect has no words for it."""
+
+    def renewed(self, lost: Sequence[Lost]) -> None:
+        """Say of a symbol that is lost what is said of one that is not there."""
+        if lost:
+            self._line.complain(_unknown(self._symbol or _ALERTS))
+
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         return ara.error(error.message, complaint.timestamp)
 
@@ -109,22 +118,20 @@ class Ara:
 
     def _find(self, symbol: str) -> Topic:
         name = self._topic(symbol)
-        if not self._line.may_read(name):
-            raise _unknown(symbol)
         try:
-            return self._line.around.hub.topic(name)
+            return self._line.sight.topic(name)
         except RequestError:
             raise _unknown(symbol) from None
 
     async def _predict(self, symbol: str) -> None:
-        topic, hub = self._find(symbol), self._line.around.hub
+        topic, sight = self._find(symbol), self._line.sight
         self._line.tell(ara.prediction_requested(symbol, _now()))
         try:
-            entry = await self._line.around.answers.make(topic)
+            entry = await self._line.around.answers.make(topic, sight)
         finally:
             # Who asked for the same at the same time may have let it go before.
-            if hub.known(topic.name) is topic:
-                hub.release(topic)
+            if sight.known(topic.name) is topic:
+                sight.hub.release(topic)
         if entry is None:
             raise RequestError(ErrorCode.INVALID_CHANNEL, f"No prediction available for {symbol}")
         self._line.tell(ara.update(self._route.kind, symbol)(entry))

@@ -15,7 +15,7 @@ from appliance.edge.surroundings import Ending
 from appliance.edge.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from appliance.core.events import Entry
     from appliance.core.history import Resumption, Topic
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Line
     from appliance.edge.surroundings import Notice, Surroundings
-    from appliance.runtime.hub import Hub
+    from appliance.runtime.sight import Sight
+    from appliance.runtime.subscriber import Lost
 
 PATH: Final = "/api/v1/predictions/stream"
 CHANNEL: Final = "predictions"
@@ -45,15 +46,15 @@ def _usual(around: Surroundings) -> str:
 _TERMS = Terms(Words(_rows))
 
 
-def usual(around: Surroundings, may_read: Callable[[str], bool]) -> Topic | None:
+def usual(around: Surroundings, sight: Sight) -> Topic | None:
     """Find the symbol of clients that name none, where it is there: it has predictions, or is to have them."""
-    topic = around.hub.known(_usual(around))
-    return topic if topic is not None and around.hub.has(topic) and may_read(topic.name) else None
+    topic = sight.known(_usual(around))
+    return topic if topic is not None and sight.hub.has(topic) else None
 
 
-def newest(hub: Hub, may_read: Callable[[str], bool]) -> Topic | None:
+def newest(sight: Sight) -> Topic | None:
     """Find the symbol with the newest prediction of all."""
-    told = [topic for topic in hub.matching(_topic(ANY)) if topic.latest and may_read(topic.name)]
+    told = [topic for topic in sight.matching(_topic(ANY)) if topic.latest]
     return max(told, key=lambda topic: topic.latest.at if topic.latest else 0.0, default=None)
 
 
@@ -78,7 +79,7 @@ class DataWs:
         try:
             if asked:
                 self._read_one(asked[0].upper())
-            elif topic := usual(line.around, line.may_read):
+            elif topic := usual(line.around, line.sight):
                 line.subscriber.subscribe(topic.name, _TERMS)
             else:
                 self._read_any()
@@ -102,6 +103,14 @@ class DataWs:
     def notice(self, notice: Notice) -> None:
         """Say nothing: this dialect has no words for it."""
 
+    def expiring(self, at: float) -> None:
+        """Say nothing: this dialect has no words for it."""
+
+    def renewed(self, lost: Sequence[Lost]) -> None:
+        """End as one does that names what is not there, where that is all there was."""
+        if lost and not len(self._line.subscriber):
+            self._line.end(Ending(_NO_SUCH, f"Channel {lost[0].name!r} does not exist"))
+
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:  # noqa: ARG002 - the interface
         """Give none: every message is a row."""
         return b""
@@ -113,7 +122,7 @@ class DataWs:
 
     def _read_any(self) -> None:
         """Of all symbols together the newest row is one."""
-        last = newest(self._line.around.hub, self._line.may_read)
+        last = newest(self._line.sight)
 
         def recover(topic: Topic) -> Resumption | None:
             return None if topic is last else topic.resume(Position(topic.epoch, topic.last))

@@ -9,13 +9,14 @@ from appliance.edge.dialogues.cryptointel import Cryptointel
 from appliance.edge.dialogues.trading import Trading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from appliance.core.errors import RequestError
     from appliance.core.subscriptions import Joined, Terms
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Dialogue, Line
     from appliance.edge.surroundings import Notice
+    from appliance.runtime.subscriber import Lost
 
 
 class Shared:
@@ -41,7 +42,7 @@ class Shared:
         return self._dialogue.ping
 
     def begin(self) -> None:
-        self._turn_to(Trading(self._line))
+        self._turn_to(Trading(self._line, undeclared=True))
 
     def leave(self) -> None:
         self._dialogue.leave()
@@ -57,6 +58,12 @@ class Shared:
 
     def notice(self, notice: Notice) -> None:
         self._dialogue.notice(notice)
+
+    def expiring(self, at: float) -> None:
+        self._dialogue.expiring(at)
+
+    def renewed(self, lost: Sequence[Lost]) -> None:
+        self._dialogue.renewed(lost)
 
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         return self._dialogue.complaint(error, complaint)

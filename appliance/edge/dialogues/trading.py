@@ -18,7 +18,7 @@ from appliance.edge.words import Words
 from appliance.runtime.digest import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from appliance.core.events import Entry
     from appliance.core.history import Topic
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from appliance.dialects.complaint import Complaint
     from appliance.edge.line import Line
     from appliance.edge.surroundings import Notice
+    from appliance.runtime.subscriber import Lost
 
 _LONGEST_ID = 200
 """Characters of a client's own id that are kept."""
-_LOGS = frozenset({Channel.SIGNALS, Channel.TRADES})
+_TOPICS = {Channel.SIGNALS: "signals:all", Channel.TRADES: "trades:all"}
+_LOGS = frozenset(_TOPICS)
 
 
 @attrs.frozen
@@ -58,14 +60,19 @@ class Portfolios:
 
 
 class Trading:
-    """Subscribed to everything from the beginning, until the client chooses."""
+    """Subscribed to everything from the beginning, until the client chooses.
+
+    One that is `undeclared`, for it has said nothing on a path that is shared, may yet turn out to be another's: its
+    first prices and portfolio wait for a lull.
+    """
 
     name: Final = "trading"
     takes_credentials: Final = False
     ping: Final = framing.PING
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, *, undeclared: bool = False) -> None:
         self._line = line
+        self._undeclared = undeclared
         named = parse_qs(line.caller.head.query).get("client_id", [""])[0]
         self._id = named[:_LONGEST_ID] or str(uuid.uuid4())
         self._selection = Selection({})
@@ -76,7 +83,7 @@ class Trading:
         return {"client_id": self._id}
 
     def begin(self) -> None:
-        self._select(Selection())
+        self._select(Selection(), lull=self._line.around.settings().trading.lull if self._undeclared else 0.0)
 
     def leave(self) -> None:
         for leave in self._leave.values():
@@ -97,10 +104,22 @@ class Trading:
     def notice(self, notice: Notice) -> None:
         """Say nothing: this dialect has no words for it."""
 
+    def expiring(self, at: float) -> None:
+        """Say nothing: this dialect has no words for it."""
+
+    def renewed(self, lost: Sequence[Lost]) -> None:  # noqa: ARG002 - the interface
+        """Say nothing, but read what is chosen anew: what is told once an interval, for those who may read the same."""
+        selection = self._selection
+        for channel in [*self._leave]:
+            if channel not in _LOGS or _TOPICS[channel] not in self._line.subscriber:
+                self._leave.pop(channel)()
+        self._selection = Selection({channel: selection.choices[channel] for channel in self._leave})
+        self._select(selection)
+
     def complaint(self, error: RequestError, complaint: Complaint) -> bytes:
         return trading.error(error.message, complaint.timestamp)
 
-    def _select(self, selection: Selection) -> None:
+    def _select(self, selection: Selection, *, lull: float = 0.0) -> None:
         """Read what is chosen; a channel whose choice is as before goes on as it is."""
         before, self._selection = self._selection.choices, selection
         for channel in Channel:
@@ -112,28 +131,32 @@ class Trading:
             if (leave := self._leave.pop(channel, None)) and not goes_on:
                 leave()
             if choice is not None:
-                self._leave[channel] = self._read(channel, choice)
+                self._leave[channel] = self._read(channel, choice, lull)
         self._line.subscriber.catch_up()
 
-    def _read(self, channel: Channel, choice: Choice) -> Callable[[], object]:
+    def _read(self, channel: Channel, choice: Choice, lull: float) -> Callable[[], object]:
         settings = self._line.around.settings().trading
         match channel:
             case Channel.PRICES:
-                return self._join("price", choice, Prices(), settings.price_interval)
+                return self._join("price", choice, Prices(), settings.price_interval, lull)
             case Channel.PORTFOLIO:
-                return self._join("portfolio", EVERYTHING, Portfolios(choice), settings.portfolio_interval)
+                words, interval = Portfolios(choice), settings.portfolio_interval
+                return self._join("portfolio", EVERYTHING, words, interval, lull)
             case Channel.SIGNALS:
-                return self._subscribe("signals:all", "signal", choice)
+                return self._subscribe(_TOPICS[channel], "signal", choice)
             case Channel.TRADES:
-                return self._subscribe("trades:all", "trade", choice)
+                return self._subscribe(_TOPICS[channel], "trade", choice)
 
     def _join(
-        self, channel: str, keys: Choice, words: Prices | Portfolios, interval: float
+        self, channel: str, keys: Choice, words: Prices | Portfolios, interval: float, lull: float
     ) -> Callable[[], object]:
-        principal = self._line.principal
-        read = () if principal is None else principal.read
-        subject = Subject(channel=channel, keys=keys, read=read, words=words, interval=interval)
-        return self._line.around.digests.join(subject, self._line.outbox)
+        scope = self._line.sight.scope
+        subject = Subject(channel=channel, keys=keys, scope=scope, words=words, interval=interval)
+        try:
+            return self._line.around.digests.join(subject, self._line.outbox, silence=min(lull, interval / 2))
+        except RequestError as error:
+            self._line.complain(error)
+            return _nothing
 
     def _subscribe(self, name: str, kind: trading.Kind, choice: Choice) -> Callable[[], object]:
         subscriber = self._line.subscriber

@@ -7,7 +7,9 @@ import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from appliance.core.errors import ErrorCode, RequestError
 
@@ -23,7 +25,17 @@ _STATUS = {
     ErrorCode.INVALID_CHANNEL: HTTPStatus.NOT_FOUND,
     ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     ErrorCode.CONNECTION_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.SERVER_RESTART: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+_UNKNOWN = (
+    ErrorCode.INVALID_TOKEN,
+    ErrorCode.EXPIRED_TOKEN,
+    ErrorCode.REVOKED_TOKEN,
+    ErrorCode.UNAUTHORIZED,
+)
+CHALLENGE = {"www-authenticate": 'Bearer realm="appliance"'}
+"""How a client is asked for a credential."""
 
 
 def address(request: Request) -> str:
@@ -34,9 +46,26 @@ def address(request: Request) -> str:
 def check(traffic: Traffic, refusal: Refusal | None) -> None:
     """Raise the HTTP error for who is not let in, with when to come back."""
     if refusal is not None:
-        traffic.errors[refusal.code] += 1
-        retry = {"retry-after": f"{max(1, math.ceil(refusal.retry_after))}"}
-        raise HTTPException(_STATUS[refusal.code], refusal.message, retry)
+        traffic.refused(refusal.code, refusal.limit)
+        raise HTTPException(_STATUS[refusal.code], refusal.message, _retry(refusal.retry_after))
+
+
+def answer(traffic: Traffic, refusal: Refusal) -> Response:
+    """Give the same as an answer, where nobody is there yet to make one of an error."""
+    traffic.refused(refusal.code, refusal.limit)
+    body = msgspec.json.encode({"success": False, "data": None, "error": refusal.message})
+    return Response(body, _STATUS[refusal.code], _retry(refusal.retry_after), "application/json")
+
+
+def check_rate(error: RequestError) -> None:
+    """Raise the HTTP error for what may be asked again in a while, and is counted."""
+    if error.retry_after is not None:
+        status, retry = _STATUS.get(error.code, HTTPStatus.BAD_REQUEST), _retry(error.retry_after)
+        raise HTTPException(status, error.message, retry) from None
+
+
+def _retry(seconds: float) -> dict[str, str]:
+    return {"retry-after": f"{max(1, math.ceil(seconds))}"}
 
 
 @contextlib.contextmanager
@@ -45,5 +74,9 @@ def telling(traffic: Traffic) -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        traffic.errors[error.code] += 1
+        traffic.refused(error.code, error.limit)
+        check_rate(error)
+        if error.code in _UNKNOWN:
+            text = f"Unauthorized: {error.message}"
+            raise HTTPException(HTTPStatus.UNAUTHORIZED, text, CHALLENGE) from None
         raise HTTPException(_STATUS.get(error.code, HTTPStatus.BAD_REQUEST), error.message) from None

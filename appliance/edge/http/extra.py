@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Router
 
+from appliance.edge.description.operation import Answer, Audience, Given, Operation
 from appliance.runtime.watchman import BlockedError
 
 if TYPE_CHECKING:
@@ -26,7 +27,26 @@ if TYPE_CHECKING:
     from appliance.loading.plugin import Plugin
 
 PREFIX = "/plugins"
+ROUTES = f"{PREFIX}/{{plugin}}/{{path}}"
 _log = structlog.get_logger()
+
+
+def describe(_: Audience) -> Operation:
+    """Say what all plugins' routes have in common; which they are, and by which methods, is each plugin's own."""
+    return Operation(
+        name="plugin",
+        summary="A route of a plugin",
+        tag="plugins",
+        given=(
+            Given(name="plugin", where="path", about="The plugin's name", required=True),
+            Given(name="path", where="path", about="What it serves", required=True),
+        ),
+        answers={None: Answer("What the plugin answers", {"*/*": {}})},
+        refusals={
+            HTTPStatus.NOT_FOUND: "there is no such plugin, or it has no such route",
+            HTTPStatus.INTERNAL_SERVER_ERROR: "the plugin failed",
+        },
+    )
 
 
 class Extra:

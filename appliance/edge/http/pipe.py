@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-_MOST_BYTES = 65_536
+_MOST_BYTES = 16_384
 
 
 class Pipe:
@@ -25,6 +25,11 @@ class Pipe:
         self._size += len(data)
         self._ready.set()
         return self._size < _MOST_BYTES
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be fetched."""
+        return self._size
 
     @property
     def waiting(self) -> bool:

@@ -7,8 +7,9 @@ Must not know what parameters and answers look like: that is the dialect's.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
+from functools import partial
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,20 +18,24 @@ import trio
 from starlette.responses import Response
 
 from appliance.core import places, topics
-from appliance.core.errors import ErrorCode, RequestError
 from appliance.core.events import Mode
 from appliance.core.history import Position
 from appliance.dialects import pages
-from appliance.edge.http import denial
+from appliance.edge.description import operation
+from appliance.edge.description.operation import Audience, Given, Operation
+from appliance.edge.http import bodies, denial
+from appliance.runtime.hub import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from starlette.requests import Request
 
+    from appliance.access.gate import Peer
     from appliance.access.principals import Principal
+    from appliance.core.errors import RequestError
     from appliance.core.events import Entry
-    from appliance.core.history import Resumption, Topic
+    from appliance.core.history import Topic
     from appliance.edge.policy import Policy
     from appliance.edge.surroundings import Ending, Notice, Surroundings
 
@@ -38,6 +43,49 @@ EVENTS: Final = "/api/v1/topics/{topic:path}/events"
 LATEST: Final = "/api/v1/topics/{topic:path}/latest"
 _KIND = "application/json"
 _HEADERS = {"cache-control": "no-store"}
+
+
+def _named(audience: Audience) -> Given:
+    return Given(
+        name="topic",
+        where="path",
+        about="The name of one topic, `channel:key`, or an alias",
+        required=True,
+        examples=audience.topics,
+    )
+
+
+_REFUSALS = {
+    HTTPStatus.BAD_REQUEST: "a parameter is not right",
+    HTTPStatus.NOT_FOUND: operation.NO_TOPIC,
+    HTTPStatus.TOO_MANY_REQUESTS: operation.TOO_MANY,
+}
+
+
+def describe_events(audience: Audience) -> Operation:
+    limits = audience.settings.limits
+    asked = (pages.AFTER, pages.TO, pages.SINCE, pages.UNTIL, pages.wait(limits.wait))
+    return Operation(
+        name="pollEvents",
+        summary="Ask for what a topic holds behind a position",
+        about="Without `after`, that is what a new subscriber gets. Send `position` as `after`, and go on so with each"
+        " answer.",
+        tag="polling",
+        given=(_named(audience), *operation.asked((*asked, pages.limit(limits.page), pages.TIMES))),
+        answers=operation.answered("Events, oldest first", bodies.PageAnswer),
+        refusals={**_REFUSALS, HTTPStatus.SERVICE_UNAVAILABLE: operation.FULL},
+    )
+
+
+def describe_latest(audience: Audience) -> Operation:
+    return Operation(
+        name="latestEvent",
+        summary="Ask for the newest event of a topic",
+        tag="polling",
+        given=(_named(audience), *operation.asked((pages.TIMES,))),
+        answers=operation.answered("The event, or null", bodies.LatestAnswer),
+        refusals=_REFUSALS,
+    )
 
 
 @attrs.frozen
@@ -59,19 +107,31 @@ class _Wait:
     """A poll that has nothing to answer yet. It counts as a session, and ends as one."""
 
     dialect: Final = "cryptointel"
+    transport: Final = "poll"
+    outbox: Final = None
     details: Final[Mapping[str, Any]] = MappingProxyType({"channel": "polling"})
     received: Final = 0
     sent: Final = 0
+    owed_bytes: Final = 0
 
-    def __init__(self, around: Surroundings, policy: Policy) -> None:
+    def __init__(self, around: Surroundings, policy: Policy, principal: Principal, peer: Peer) -> None:
+        self.principal = principal
+        self.peer = peer
         self._around = around
         self._policy = policy
         self._scope = trio.CancelScope()
+        self._expelled: RequestError | None = None
+        self._topic: Topic | None = None
+        self._silent = False
         self.retry_after: float | None = None
 
     def offer(self, _topic: Topic, _offset: int, _frame: bytes) -> None:
         """From the hub: there is an event."""
-        self._scope.cancel()
+        if not self._silent:
+            self._scope.cancel()
+
+    def account(self) -> None:
+        """Add nothing: what is answered is counted when it is."""
 
     def notice(self, notice: Notice) -> None:
         """Say nothing: a poll answers with events."""
@@ -80,25 +140,51 @@ class _Wait:
         self.retry_after = ending.retry_after
         self._scope.cancel()
 
+    def expiring(self, at: float) -> None:
+        """Say nothing: each poll shows its credential."""
+
+    def renew(self, principal: Principal) -> None:
+        self.principal = principal
+        topic = self._topic
+        if topic is not None and self._around.sight(principal).known(topic.name) is not topic:
+            self.expel(missing(topic.name))
+
+    def silence(self) -> None:
+        self._silent = True
+
+    def expel(self, error: RequestError) -> None:
+        self._expelled = error
+        self._scope.cancel()
+
+    def cut(self) -> None:
+        self._scope.cancel()
+
     async def event(self, topic: Topic, request: Request, seconds: float) -> None:
-        """Return with the next event, or without: the time is over, the session is ended, the client has left."""
+        """Return with the next event, or without: the time is over, the session is ended, the client has left. Raise
+        RequestError for who may not wait for it any more.
+        """
+        self._topic = topic
         self._scope.deadline = trio.current_time() + seconds
         with self._session(), self._reading(topic), self._scope:
             while (await request.receive())["type"] != "http.disconnect":
                 continue  # the request may have a body, which says nothing
+        if self._expelled is not None:
+            raise self._expelled
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[None]:
         around = self._around
-        denial.check(around.traffic, around.admission.open(self._policy))
+        denial.check(around.traffic, around.admission.open(self._policy, self.principal))
+        around.tenures.begin(self)
         around.sessions.add(self)
         around.traffic.opened += 1
         try:
             yield
         finally:
+            around.tenures.end(self)
             around.sessions.discard(self)
             around.traffic.closed += 1
-            around.admission.close(self._policy)
+            around.admission.close(self._policy, self.principal)
 
     @contextlib.contextmanager
     def _reading(self, topic: Topic) -> Iterator[None]:
@@ -113,23 +199,23 @@ class _Wait:
 async def events(around: Surroundings, policy: Policy, principal: Principal, request: Request) -> Response:
     """Answer with what a topic holds behind a position, waiting for it as long as the client likes."""
     _check_rate(around, policy, principal, request)
-    hub, limits, wait = around.hub, policy.limits, _Wait(around, policy)
-    with denial.telling(around.traffic):
-        query = pages.read(request.query_params, epoch=hub.epoch, longest=limits.wait, most=limits.page)
-        with _topic(around, principal, request) as (topic, label):
-            shown = query.after or _beginning(topic)
-            resumption = places.resume(shown, topic, newest=hub.serial)
-            if resumption.after == topic.last and query.wait and request.method != "HEAD":
-                await wait.event(topic, request, query.wait)
-                resumption = places.resume(shown, topic, newest=hub.serial)
-            content = pages.page(
-                topic,
-                label,
-                after=resumption.after,
-                # Who has shown nothing cannot miss anything, unless it was lost while the poll waited.
-                resumption=None if query.after is None and resumption.recovered else resumption,
-                entries=_entries(topic, resumption, limit=query.limit, size=limits.burst),
-            )
+    limits, wait = policy.limits, _Wait(around, policy, principal, request.scope["state"]["peer"])
+    with denial.telling(around.traffic), _topic(around, principal, request) as (topic, label):
+        parameters = {name: around.seal.open(text) for name, text in request.query_params.items()}
+        query = pages.read(parameters, longest=limits.wait, most=limits.page)
+        asked, anew = query.asked, query.asked == places.Asked()
+        if anew:
+            asked = places.Asked(after=_beginning(topic))
+        find = partial(asked.find, topic, count=query.limit, size=limits.burst)
+        found, resumption = find(newest=around.hub.newest)
+        over = asked.to is None and asked.forwards and found.end == topic.last and not found.entries
+        if over and query.wait and request.method != "HEAD":
+            await wait.event(topic, request, query.wait)
+            found, resumption = find(newest=around.hub.newest)
+        if anew and resumption is not None and resumption.recovered:
+            # Who has shown nothing cannot miss anything, unless it was lost while the poll waited.
+            resumption = None
+        content = pages.page(topic, label, found, resumption, times=query.times)
     return _answer(around, content, wait.retry_after)
 
 
@@ -137,7 +223,7 @@ async def latest(around: Surroundings, policy: Policy, principal: Principal, req
     """Answer with a topic's newest event."""
     _check_rate(around, policy, principal, request)
     with denial.telling(around.traffic), _topic(around, principal, request) as (topic, label):
-        content = pages.latest(topic, label)
+        content = pages.latest(topic, label, times=pages.wants_times(request.query_params))
     return _answer(around, content)
 
 
@@ -152,9 +238,7 @@ def _topic(around: Surroundings, principal: Principal, request: Request) -> Iter
     """Give the topic that the path names, and the name that it has there."""
     written = request.path_params["topic"]
     name = around.aliases.canonical(topics.check(written))
-    if topics.is_pattern(name) or not principal.may_read(name):
-        raise RequestError(ErrorCode.INVALID_CHANNEL, f"Channel {name!r} does not exist")
-    topic = around.hub.topic(name)
+    topic = around.sight(principal).topic(name)
     try:
         yield topic, written
     finally:
@@ -165,18 +249,6 @@ def _beginning(topic: Topic) -> Position:
     """Give where a new subscriber begins: with the newest value of a state, with what comes of a log."""
     begun = topic.mode is Mode.STATE and topic.last
     return Position(topic.epoch, topic.last - 1 if begun else topic.last)
-
-
-def _entries(topic: Topic, resumption: Resumption, *, limit: int, size: int) -> Iterator[Entry]:
-    """Give what fits a page, one entry at the least."""
-    kept, newest = topic.after(resumption.after), topic.latest
-    if newest is not None and resumption.after < topic.last < topic.first:
-        kept = iter([newest])  # of a state topic, whose history has let go of it
-    for entry in itertools.islice(kept, limit):
-        yield entry
-        size -= len(entry.body)
-        if size <= 0:
-            return
 
 
 def _answer(around: Surroundings, content: bytes, retry_after: float | None = None) -> Response:

@@ -66,7 +66,7 @@ class Session:
         self._buckets: collections.deque[tuple[float, float]] = collections.deque(maxlen=_BUCKETS)
         self._bucket_ends = at + _BUCKET
         self._bucket_price, self._bucket_turnover = price, 0.0
-        self._turnover = 0.0
+        self._turnover: float | None = 0.0
 
     def take(self, move: Move, at: float) -> None:
         price = move.price
@@ -85,6 +85,9 @@ class Session:
     def quote(self) -> Quote:
         instrument, price = self._instrument, self._price
         change = round(price - self._open, instrument.decimals)
+        if self._turnover is None:
+            # Summed anew, so that rounding errors do not add up over weeks.
+            self._turnover = sum(turnover for _, turnover in self._buckets)
         day_ago = self._buckets[0][0] if self._buckets else self._bucket_price
         return Quote(
             symbol=instrument.symbol,
@@ -106,5 +109,4 @@ class Session:
         self._buckets.extend((self._price, 0.0) for _ in range(ended - 1))
         self._bucket_ends = max(self._bucket_ends + ended * _BUCKET, at)
         self._bucket_price, self._bucket_turnover = self._price, 0.0
-        # Summed anew, so that rounding errors do not add up over weeks.
-        self._turnover = sum(turnover for _, turnover in self._buckets)
+        self._turnover = None

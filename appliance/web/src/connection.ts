@@ -9,7 +9,7 @@ import type { ConnectionState, Events, Socket, SocketClass } from "./options.ts"
 const NORMAL = 1000;
 const ABNORMAL = 1006;
 const POLICY_VIOLATION = 1008;
-const REFUSALS = /^(?:INVALID_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED)\b/;
+const REFUSALS = /^(?:INVALID_TOKEN|EXPIRED_TOKEN|REVOKED_TOKEN|UNAUTHORIZED)\b/;
 
 /** Whom the connection tells what happens to it. */
 export interface Owner {

@@ -28,7 +28,7 @@ export interface Options {
   maxReconnectAttempts?: number;
   /** Milliseconds between pings; a connection that is silent for that long after a ping counts as broken. 30000; 0: none. */
   heartbeatInterval?: number;
-  /** The key or token; a function is asked anew for each connection. */
+  /** The key or token; a function is asked anew for each connection, and when what it gave is about to expire. */
   token?: string | (() => string);
   /** The WebSocket class, where there is no global one (Node before 22). */
   WebSocket?: SocketClass;
@@ -37,6 +37,52 @@ export interface Options {
 export interface OptionsWithUrl extends Options {
   /** `wss://` and the page's own host unless set. */
   url?: string | URL;
+}
+
+/** Which part of a topic's history is asked for; docs/protocol.md says what each means. */
+export interface HistoryRange {
+  /** Behind this: the `position` of an answer, or an offset. */
+  after?: string | number;
+  /** Up to and with this. */
+  to?: string | number;
+  /** Events that happened then or later. */
+  since?: Date | string;
+  /** Events that happened earlier. */
+  until?: Date | string;
+  /** Most events of the answer. */
+  limit?: number;
+}
+
+export interface HistoryEvent<Data = unknown> {
+  readonly offset: number;
+  readonly at: string;
+  readonly received: string;
+  readonly data: Data;
+}
+
+/** `position` as `after` goes on, `start` as `to` goes back. */
+export interface HistoryPage<Data = unknown> extends Message {
+  readonly channel: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly position: string;
+  readonly start: string;
+  readonly recovered?: boolean;
+  readonly events: readonly HistoryEvent<Data>[];
+}
+
+/** What the promise of an answer is rejected with, where the server refused. */
+export class RefusedError extends Error {
+  readonly code: string;
+  /** Seconds to wait before asking again. */
+  readonly retryAfter: number | undefined;
+
+  constructor(code: string, message: string, retryAfter?: number) {
+    super(message);
+    this.name = "RefusedError";
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
 }
 
 /** Something went wrong: `type` says where. */

@@ -13,7 +13,7 @@ import { type ClientError, CryptoIntelWebSocket } from "./websocket-client.ts";
 
 /** More a second than people can follow is not asked for. */
 const UPDATES_A_SECOND = 4;
-const REFUSALS: readonly (string | undefined)[] = ["INVALID_TOKEN", "EXPIRED_TOKEN", "UNAUTHORIZED"];
+const REFUSALS: readonly (string | undefined)[] = ["INVALID_TOKEN", "EXPIRED_TOKEN", "REVOKED_TOKEN", "UNAUTHORIZED"];
 
 const form = byId("key-form") as HTMLFormElement;
 const input = byId("key") as HTMLInputElement;

@@ -12,13 +12,17 @@
 import { hinted } from "./backoff.ts";
 import { Connection, type Owner } from "./connection.ts";
 import { Emitter, type Listener } from "./emitter.ts";
-import type { ClientError, ConnectionState, Events, Options, OptionsWithUrl, Socket, SocketClass } from "./options.ts";
+import type { ClientError, ConnectionState, Events, HistoryEvent, HistoryPage, HistoryRange } from "./options.ts";
+import { type Options, type OptionsWithUrl, RefusedError, type Socket, type SocketClass } from "./options.ts";
 import { Positions } from "./positions.ts";
 import { answersOf, confirmedBy, errorOf, type Fields, gapOf, isAnswer, type Message } from "./protocol.ts";
 import { offsetOf, parseMessage, topicOf } from "./protocol.ts";
+import { Questions } from "./questions.ts";
 import { type Callback, request, requestWithParameters, Subscriptions } from "./subscriptions.ts";
 
-export type { Callback, ClientError, ConnectionState, Events, Message, Options, OptionsWithUrl, Socket, SocketClass };
+export type { Callback, ClientError, ConnectionState, Events, HistoryEvent, HistoryPage, HistoryRange };
+export type { Message, Options, OptionsWithUrl, Socket, SocketClass };
+export { RefusedError };
 
 /** Messages of these types would be mistaken for the client's own events. */
 const OWN_EVENTS: ReadonlySet<string> = new Set<keyof Events>([
@@ -36,7 +40,10 @@ export class CryptoIntelWebSocket {
   readonly #emitter = new Emitter();
   readonly #subscriptions = new Subscriptions();
   readonly #positions = new Positions();
+  readonly #questions = new Questions();
   readonly #confirmed = new Set<string>();
+  readonly #secret: (() => string) | undefined;
+  #token: string | undefined;
   #askingAgain: ReturnType<typeof setTimeout> | undefined;
   #lastError: ClientError | null = null;
   #lastPong: string | null = null;
@@ -58,8 +65,8 @@ export class CryptoIntelWebSocket {
       heartbeat: this.heartbeatInterval,
       credentialsChange: typeof token === "function",
     };
-    const secret = token === undefined ? undefined : typeof token === "string" ? () => token : token;
-    this.#connection = new Connection(plan, this.#ownerWith(secret, inTwo), autoReconnect);
+    this.#secret = typeof token === "string" ? () => token : token;
+    this.#connection = new Connection(plan, this.#owner(inTwo), autoReconnect);
   }
 
   /** Resolves once the connection is open. It may be left alone: a failure is an `error` event, and tried again. */
@@ -125,6 +132,16 @@ export class CryptoIntelWebSocket {
     if (unwanted.length > 0) this.#sendIfOpen({ type: "unsubscribe", channels: unwanted });
   }
 
+  /**
+   * Ask for what a topic keeps, with or without a subscription to it. Rejects with a `RefusedError` where the server
+   * says no, and with an `Error` where the connection is not there or breaks.
+   */
+  async history<Data = unknown>(channel: string, range: HistoryRange = {}): Promise<HistoryPage<Data>> {
+    // Dates become text as JSON writes them, which is what the server reads.
+    const question = { type: "history", channel, ...range };
+    return (await this.#questions.ask(question, (message) => this.send(message))) as HistoryPage<Data>;
+  }
+
   /** Hear of an event of the client, or of each message of a type: its `data`, or all of it where it has none. */
   on<Event extends keyof Events>(event: Event, listener: (payload: Events[Event]) => void): void;
   // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller names what the type carries
@@ -135,6 +152,17 @@ export class CryptoIntelWebSocket {
 
   off(event: string, listener: (payload: never) => void): void {
     this.#emitter.remove(event, listener as Listener);
+  }
+
+  /**
+   * Ask `token` anew, and go on with what it gives in the same session. The client does it by itself when it hears that
+   * its credential is about to expire, after the listeners to `expiring`; call it where a newer one came later.
+   */
+  authenticate(): void {
+    const token = this.#secret?.();
+    if (token === undefined || token === this.#token) return;
+    this.#token = token;
+    this.#sendIfOpen({ type: "auth", token });
   }
 
   /** Send a message as it is; throws without a connection. */
@@ -174,18 +202,17 @@ export class CryptoIntelWebSocket {
   }
 
   /** A token goes into the first message, or into the address as the older library did. */
-  #ownerWith(secret: (() => string) | undefined, inMessage: boolean): Owner {
-    let token: string | undefined;
+  #owner(inMessage: boolean): Owner {
     return {
       address: () => {
-        token = secret?.();
-        if (token === undefined || inMessage) return this.url;
+        this.#token = this.#secret?.();
+        if (this.#token === undefined || inMessage) return this.url;
         const address = new URL(this.url);
-        address.searchParams.set("token", token);
+        address.searchParams.set("token", this.#token);
         return String(address);
       },
       opened: (again) => {
-        if (token !== undefined && inMessage) this.send({ type: "auth", token });
+        if (this.#token !== undefined && inMessage) this.send({ type: "auth", token: this.#token });
         for (const message of this.#subscriptions.requests(this.#positions)) this.send(message);
         this.#emit("connected", undefined);
         if (again) this.#emit("reconnected", undefined);
@@ -196,6 +223,7 @@ export class CryptoIntelWebSocket {
       closed: (code, reason) => {
         clearTimeout(this.#askingAgain);
         this.#confirmed.clear();
+        this.#questions.lost();
         this.#emit("disconnected", { code, reason });
       },
       scheduled: (attempt, delay) => this.#emit("reconnect_scheduled", { attempt, delay }),
@@ -216,10 +244,21 @@ export class CryptoIntelWebSocket {
       return;
     }
     this.#connection.served();
+    // What was asked for is no part of the stream: it moves no position.
+    if (message.type === "history" && this.#questions.answered(message)) return;
     this.#keepBooks(message);
     this.#emit("message", message);
     if (!OWN_EVENTS.has(message.type)) this.#emit(message.type, message.data ?? message);
     if ("data" in message) this.#subscriptions.deliver(message, (error) => this.#report(error));
+    if (message.type === "expiring") this.#renew();
+  }
+
+  #renew(): void {
+    try {
+      this.authenticate();
+    } catch (error) {
+      this.#report(error);
+    }
   }
 
   #keepBooks(message: Message): void {
@@ -234,7 +273,7 @@ export class CryptoIntelWebSocket {
       if (gap !== undefined) this.#positions.advanced(gap.topic, gap.to);
     } else if (message.type === "pong") {
       this.#lastPong = new Date().toISOString();
-    } else {
+    } else if ("data" in message) {
       const topic = topicOf(message);
       const offset = offsetOf(message);
       if (topic !== undefined && offset !== undefined) this.#positions.advanced(topic, offset);
@@ -243,6 +282,7 @@ export class CryptoIntelWebSocket {
 
   #refused(message: Message): void {
     const { retryAfter, ...error } = errorOf(message);
+    if (this.#questions.refused(message, new RefusedError(error.code, error.message, retryAfter))) return;
     this.#connection.expect(retryAfter);
     if (retryAfter !== undefined) {
       clearTimeout(this.#askingAgain);
@@ -257,6 +297,7 @@ export class CryptoIntelWebSocket {
   #askAgain(): void {
     this.#connection.expect(undefined);
     for (const message of this.#subscriptions.requests(this.#positions, this.#confirmed)) this.#sendIfOpen(message);
+    for (const question of this.#questions.unanswered) this.#sendIfOpen(question);
   }
 
   #sendIfOpen(message: Fields): void {

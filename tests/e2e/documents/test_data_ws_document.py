@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from tests.e2e.documents.programs import Stage, python, shell
 from tests.e2e.documents.shapes import shortfalls
 from tests.e2e.documents.systems import free_port, profile, variables
 from tests.e2e.running import PATIENCE
+from tests.postgres import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +33,58 @@ IMPORT = "import asyncio\n"
 """What the Python block uses, and does not import."""
 
 
+TABLE = """
+CREATE TABLE ml_predictions (
+    time timestamptz NOT NULL, current_price numeric NOT NULL,
+    predicted_1min numeric, predicted_5min numeric, predicted_15min numeric,
+    confidence_1min real, confidence_5min real, confidence_15min real, model_version text
+) PARTITION BY RANGE (time);
+CREATE INDEX ON ml_predictions (time);
+CREATE ROLE mltrader LOGIN PASSWORD 'password';
+GRANT SELECT ON ml_predictions TO mltrader;
+"""
+ROW = """
+INSERT INTO ml_predictions VALUES
+    (clock_timestamp(), 50000 + random()::numeric(8, 2), 50010.5, 50050, 50125.42, 0.9, 0.85, 0.78, 'v1.0')
+"""
+
+
+def predict(server: Database, done: threading.Event) -> None:
+    """Write rows as the model does, a few a second, into partitions that are made when their time comes."""
+    second = 0.0
+    with server.session("btc_ml_production") as session:
+        while not done.is_set():
+            if time.time() > second:
+                begins, second = int(time.time()), int(time.time()) + 3.0
+                for start in (begins, begins + 3):
+                    session.execute(
+                        f"CREATE TABLE IF NOT EXISTS rows_{start // 3} PARTITION OF ml_predictions FOR VALUES FROM"
+                        f" (to_timestamp({start // 3 * 3})) TO (to_timestamp({start // 3 * 3 + 3}))"
+                    )
+            session.execute(ROW)
+            done.wait(0.3)
+
+
 @pytest.fixture(scope="module")
-def running(start_shared: Start) -> Running:
-    """The profile, with the document's variables set by a shell as they stand there, but for the address."""
+def database() -> Iterator[Database]:
+    """The document's database, in which rows come while the tests run."""
+    done = threading.Event()
+    with Database() as server:
+        server.execute("CREATE DATABASE btc_ml_production")
+        with server.session("btc_ml_production") as session:
+            session.execute(TABLE)
+        writer = threading.Thread(target=predict, args=(server, done))
+        writer.start()
+        yield server
+        done.set()
+        writer.join()
+
+
+@pytest.fixture(scope="module")
+def running(start_shared: Start, database: Database) -> Running:
+    """The profile, with the document's variables set by a shell as they stand there, but for the addresses."""
     here = VARIABLES.text.replace("0.0.0.0:8443", f"127.0.0.1:{free_port()}")
+    here = here.replace("DB_PORT=5432", f"DB_PORT={database.port}")
     key = dict(line.split("=") for line in here.splitlines())["API_KEY"]
     return start_shared("--config", str(profile(NAME)), before=variables(here), key=key)
 

@@ -156,8 +156,8 @@ async def test_a_token_may_be_left_out_where_that_is_allowed(target: str) -> Non
 @pytest.mark.parametrize(
     ("auth", "query", "code", "says"),
     [
-        ("optional", "?token=sk_wrong", "INVALID_TOKEN", "the API key is not known"),
-        ("required", "?token=sk_wrong", "INVALID_TOKEN", "the API key is not known"),
+        ("optional", "?token=sk_wrong", "INVALID_TOKEN", "the credential is not known"),
+        ("required", "?token=sk_wrong", "INVALID_TOKEN", "the credential is not known"),
         ("required", "", "UNAUTHORIZED", "show an API key"),
     ],
 )

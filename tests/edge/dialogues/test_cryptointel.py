@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
+from appliance.access.principals import Principal
+from appliance.api import Event
+from appliance.core.entitlements import Entitlements
+from appliance.core.instants import timestamp
+from appliance.dialects import cryptointel, framing
+from appliance.edge.dialogues.cryptointel import Timed
+from appliance.edge.session import Session
 from appliance.edge.surroundings import Notice
-from tests.edge.clients import is_served, subscription
+from appliance.edge.words import Wording
+from tests.bench.load_frames import Opcode, client_frame
+from tests.edge.clients import is_served, subscription, with_little_room
 from tests.edge.stage import KEY, Stage, configuration, playing, until
 
 
@@ -16,6 +28,7 @@ async def test_nothing_is_served_before_there_is_a_credential(stage: Stage) -> N
             subscription("price:BTC"),
             {"type": "ping"},
             {"type": "unsubscribe", "channels": ["x:y"]},
+            {"type": "history", "channel": "price:BTC"},
         ):
             await client.say(**message)
             answer = await client.hear()
@@ -174,6 +187,249 @@ async def test_the_status_may_be_left_and_asked_for(stage: Stage) -> None:
         await client.hear_of("unsubscribed")
         stage.publish("system", "status", status="healthy")
         assert await is_served(client)
+
+
+# --- Times. ---
+
+AT = 1_900_000_000.0
+"""Of the first event that `happen` lets happen; the next ones follow a second apart."""
+
+
+def happen(stage: Stage, topic: str, *later: float) -> None:
+    """Let events happen at these seconds after AT, each received a quarter of a second after that."""
+    channel, _, key = topic.partition(":")
+    for seconds in later:
+        stage.hub.publish(Event(channel, key, {"n": seconds}, AT + seconds), AT + seconds + 0.25)
+
+
+def moment(seconds: float) -> str:
+    return timestamp(AT + seconds)
+
+
+def numbers(message: dict[str, Any]) -> list[float]:
+    return [event["data"]["n"] for event in message["events"]]
+
+
+async def test_who_asks_for_times_is_told_when_each_event_happened_and_when_it_came(stage: Stage) -> None:
+    happen(stage, "price:BTC", 0)
+    async with stage.client() as client, stage.client() as plain:
+        await client.say(**subscription("price:BTC", "trades:*", times=True))
+        await client.hear_of("subscribed")
+        await plain.say(**subscription("price:BTC"))
+        await plain.hear_of("subscribed")
+        happen(stage, "trades:new", 1)
+        happen(stage, "price:BTC", 2)
+        assert await client.hear() == {
+            "type": "price_update",
+            "channel": "price:BTC",
+            "offset": 1,
+            "at": moment(0),
+            "received": moment(0.25),
+            "data": {"n": 0},
+        }
+        await client.hear_of("subscribed")
+        assert [(await client.hear())["at"] for _ in range(2)] == [moment(1), moment(2)]
+        for _ in range(2):
+            assert (await plain.hear()).keys() == {"type", "channel", "offset", "data"}
+        await client.say(**subscription("price:BTC"))  # again, without
+        await client.hear_of("subscribed")
+        happen(stage, "price:BTC", 3)
+        assert (await client.hear()).keys() == {"type", "channel", "offset", "data"}
+
+
+def test_words_with_times_are_others_than_those_without() -> None:
+    """By equality, sessions share rendered frames."""
+    form, other = cryptointel.Form.DOCUMENT, cryptointel.Form.LIBRARY
+    with_times = {Timed(form, framing.text) for _ in range(2)}
+    assert len(with_times) == 1
+    assert len(with_times | {Wording(form, framing.text), Wording(other, framing.text)}) == 3
+
+
+async def test_a_replay_begins_with_a_time_and_flows_over_into_what_comes(stage: Stage) -> None:
+    happen(stage, "trades:x", 0, 1, 2, 1.5, 3)
+    async with stage.client() as client:
+        await client.say(**subscription("trades:x", recover={"trades:x": {"since": moment(2)}}))
+        happen(stage, "trades:x", 4)
+        answer = (await client.hear())["channels"][0]
+        assert answer["recovered"] is True
+        got = [await client.hear() for _ in range(6 - 2)]
+        assert [message["data"]["n"] for message in got] == [2, 1.5, 3, 4]
+        assert [message["offset"] for message in got] == [3, 4, 5, 6]
+        happen(stage, "trades:x", 5)
+        assert (await client.hear())["offset"] == 7
+
+
+async def test_a_replay_of_what_a_pattern_covers_begins_with_a_time(stage: Stage) -> None:
+    happen(stage, "trades:x", 0, 1)
+    happen(stage, "trades:y", 0, 2)
+    async with stage.client() as client:
+        recover = {"trades:*": {"since": moment(1)}}
+        await client.say(**subscription("trades:*", "price:bitcoin", recover=recover, times=True))
+        answers = (await client.hear())["channels"]
+        assert [at.get("recovered") for at in answers] == [True, True, None]
+        assert [(await client.hear())["at"] for _ in range(2)] == [moment(1), moment(2)]
+        happen(stage, "trades:z", 3)
+        assert (await client.hear_of("trade"))["channel"] == "trades:z"
+
+
+async def test_a_replay_of_what_is_not_all_kept_tells_of_what_times(stage: Stage) -> None:
+    happen(stage, "price:BTC", *range(105))  # of which it keeps a hundred
+    async with stage.client() as client:
+        await client.say(**subscription("price:bitcoin", recover={"price:bitcoin": {"since": moment(2)}}))
+        answer = (await client.hear())["channels"][0]
+        assert (answer["recovered"], answer["gap"]) == (False, {"since": moment(2), "until": moment(4)})
+        assert [(await client.hear())["offset"] for _ in range(100)] == [*range(6, 106)]
+
+
+async def test_a_replay_of_a_state_that_is_older_begins_with_its_newest_value(stage: Stage) -> None:
+    happen(stage, "price:BTC", 0, 1)
+    async with stage.client() as client:
+        await client.say(**subscription("price:BTC", recover={"price:BTC": {"since": moment(60)}}))
+        assert (await client.hear())["channels"][0]["recovered"] is True
+        assert (await client.hear())["offset"] == 2
+
+
+# --- What a topic keeps. ---
+
+
+async def test_what_a_topic_keeps_is_told_without_a_subscription(stage: Stage) -> None:
+    happen(stage, "price:BTC", 0, 1)
+    async with stage.client() as client:
+        await client.say(type="history", channel="price:bitcoin", limit=1, id={"mine": [1]})
+        assert await client.hear() == {
+            "type": "history",
+            "id": {"mine": [1]},
+            "channel": "price:bitcoin",
+            "mode": "state",
+            "epoch": "epoch-0",
+            "offset": 2,
+            "position": "epoch-0:2",
+            "start": "epoch-0:1",
+            "events": [{"offset": 2, "at": moment(1), "received": moment(1.25), "data": {"n": 1}}],
+        }
+        happen(stage, "price:BTC", 2)
+        assert await is_served(client)  # and not told of the event
+
+
+async def test_history_is_paged_in_both_directions(stage: Stage) -> None:
+    happen(stage, "trades:x", *range(7))
+    async with stage.client() as client:
+
+        async def ask(**more: Any) -> dict[str, Any]:
+            await client.say(type="history", channel="trades:x", limit=3, **more)
+            return await client.hear()
+
+        newest = await ask()
+        before = await ask(to=newest["start"])
+        oldest = await ask(to=before["start"])
+        assert [numbers(page) for page in (oldest, before, newest)] == [[0], [1, 2, 3], [4, 5, 6]]
+        assert (await ask(to=oldest["start"]))["events"] == []
+        onwards = await ask(after=oldest["position"])
+        assert (numbers(onwards), onwards["recovered"]) == ([1, 2, 3], True)
+        assert numbers(await ask(after=4, to=5)) == [4]
+        assert numbers(await ask(since=moment(2))) == [2, 3, 4]
+        assert numbers(await ask(since=moment(2), until=moment(4))) == [2, 3]
+        assert numbers(await ask(until=moment(2))) == [0, 1]
+
+
+async def test_history_tells_what_is_no_longer_kept(stage: Stage) -> None:
+    happen(stage, "trades:x", *range(105))
+    async with stage.client() as client:
+        await client.say(type="history", channel="trades:x", after=2, limit=1)
+        answer = await client.hear()
+        assert (answer["recovered"], answer["gap"]) == (False, {"from": 3, "to": 5})
+        await client.say(type="history", channel="trades:x", since=moment(3), limit=1)
+        answer = await client.hear()
+        assert (answer["recovered"], answer["gap"]) == (False, {"since": moment(3), "until": moment(4)})
+        assert numbers(answer) == [5]
+        await client.say(type="history", channel="trades:x", after="gone:3", limit=1)
+        answer = await client.hear()
+        assert (answer["recovered"], "gap" in answer) == (False, False)
+
+
+async def test_one_answer_has_its_most_events_and_bytes() -> None:
+    async with (
+        playing(configuration(limits={"page": 4, "burst": 100_000})) as stage,
+        stage.client() as client,
+    ):
+        for amount in range(6):
+            stage.publish("trades", "x", amount=amount)
+            stage.publish("trades", "large", filler="x" * 60_000)
+        for name, most in (("trades:x", 4), ("trades:large", 2)):
+            for more in ({}, {"after": 0}, {"limit": 1_000}):
+                await client.say(type="history", channel=name, **more)
+                assert len((await client.hear())["events"]) == most
+
+
+@pytest.mark.parametrize("name", ["nowhere:x", "price", "price:*", "*", "price:B TC", "system:other"])
+async def test_what_is_no_topic_has_no_history(stage: Stage, name: str) -> None:
+    async with stage.client() as client:
+        await client.say(type="history", channel=name, id=7)
+        error = await client.hear()
+        assert error.keys() == {"type", "error"}
+        assert error["error"]["code"] == "INVALID_CHANNEL"
+        assert (error["error"]["channel"], error["error"]["id"]) == (name, 7)
+        await client.say(type="history", channel="trades:x")
+        assert (await client.hear())["events"] == []
+        await client.say(**subscription("nowhere:x"))
+        assert "id" not in (await client.hear())["error"]
+    assert stage.errors == {"INVALID_CHANNEL": 2}
+    assert stage.hub.known("trades:x") is None  # it was there for who asked
+
+
+async def test_the_librarys_clients_are_told_of_history_in_the_documents_form(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.say(type="subscribe", channel="prices", params={"symbols": ["BTC"]})
+        await client.hear_of("subscription_success")
+        await client.say(type="history", channel="nowhere:x")
+        assert (await client.hear())["error"]["channel"] == "nowhere:x"
+        await client.say(type="ping")
+        assert "timestamp" in (await client.hear())["data"]  # its own form is what it was
+
+
+async def test_what_a_client_may_not_read_has_no_history_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happen(stage, "price:BTC", 0)
+    monkeypatch.setattr(
+        stage.around.gate(), "admit", lambda *_: Principal("narrow", Entitlements(read=("trades:*",)))
+    )
+    async with stage.client() as client:
+        await client.say(type="history", channel="price:BTC")
+        error = (await client.hear())["error"]
+        assert (error["code"], error["message"]) == (
+            "INVALID_CHANNEL",
+            "Channel 'price:BTC' does not exist",
+        )
+        await client.say(type="history", channel="trades:x")
+        assert (await client.hear())["type"] == "history"
+
+
+async def test_history_counts_as_a_message() -> None:
+    async with (
+        playing(configuration(limits={"messages_per_minute": 2})) as stage,
+        stage.client() as client,
+    ):
+        for _ in range(3):
+            await client.say(type="history", channel="trades:x")
+        assert [(await client.hear())["type"] for _ in range(3)] == ["history", "history", "error"]
+        assert stage.errors == {"RATE_LIMITED": 1}
+
+
+async def test_answers_for_who_does_not_read_are_not_gathered_without_end(stage: Stage) -> None:
+    for _ in range(100):
+        stage.publish("trades", "x", filler="x" * 1_000)
+    asks = {"type": "history", "channel": "trades:x"}
+    async with with_little_room(stage, "/ws", {"type": "ping"}, "pong") as stream:
+        for _ in range(60):
+            await stream.send_all(client_frame(Opcode.TEXT, json.dumps(asks).encode()))
+        (session,) = stage.around.sessions
+        assert isinstance(session, Session)
+        await until(lambda: not session.outbox.open)
+        async with stage.client() as other:
+            for _ in range(20):
+                assert await is_served(other)
+        assert stage.traffic.received_messages < 20 + 30
 
 
 # --- What it may not ask for. ---

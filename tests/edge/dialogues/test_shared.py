@@ -7,6 +7,7 @@ import pytest
 import trio.testing
 from structlog.testing import capture_logs
 
+from appliance.settings.fields import Seconds
 from appliance.settings.tree import TradingSettings
 from tests.edge.clients import is_sent_off, is_served, subscription
 from tests.edge.stage import KEY, Stage, configuration, playing, until
@@ -22,6 +23,32 @@ async def test_who_says_nothing_is_a_trading_client(stage: Stage) -> None:
         assert (await client.hear())["type"] == "signal"
         (session,) = stage.around.sessions
         assert (session.dialect, dict(session.details)) == ("trading", {"client_id": "c1"})
+
+
+async def test_prices_wait_until_who_has_said_nothing_had_the_time_to_say_whose_it_is(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    trading = TradingSettings(
+        price_interval=Seconds(4.0), portfolio_interval=Seconds(3600.0), lull=Seconds(1.0)
+    )
+    settings = attrs.evolve(configuration(), trading=trading)
+    async with playing(settings) as stage, stage.client(target=PATH) as first:
+        assert await is_served(first)
+        stage.publish("price", "AAPL", price=1)
+        mock_clock.jump(2.9)
+        async with stage.client(target=PATH) as second:
+            assert await is_served(second)
+            mock_clock.jump(0.5)
+            async with stage.client(target=PATH) as third:
+                assert await is_served(third)  # which says of none whose it is
+                mock_clock.jump(0.6)
+                for client in (first, second):
+                    assert (await client.hear())["symbols"]["AAPL"]["price"] == 1
+                stage.publish("signals", "all", **SIGNAL)
+                assert (await third.hear())["type"] == "signal"  # at once
+                stage.publish("price", "AAPL", price=2)
+                mock_clock.jump(4.0)
+                assert (await third.hear())["symbols"]["AAPL"]["price"] == 2
 
 
 async def test_what_only_cryptointel_says_turns_the_session(stage: Stage) -> None:
@@ -133,6 +160,6 @@ async def test_the_log_names_the_dialect_that_was_spoken_last(stage: Stage) -> N
             await client.say(**subscription("signals:all"))
             await client.hear_of("subscribed")
         await until(lambda: stage.around.admission.connections == 0)
-    opened, closed = log
+    _, opened, closed = log  # before it, that somebody was let in
     assert (opened["dialect"], opened["client_id"]) == ("trading", "c1")
     assert (closed["dialect"], "client_id" in closed) == ("cryptointel", False)

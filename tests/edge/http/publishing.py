@@ -14,17 +14,23 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from appliance.access.certificates import Certificates
+from appliance.access.gate import Gate, Peer
 from appliance.access.keys import Keys
+from appliance.core.entitlements import EVERYTHING
 from appliance.edge import listener
 from appliance.edge.admission import Admission
 from appliance.edge.http.publish import PATH, Publishing
 from appliance.edge.http.server import Server
 from appliance.edge.policy import Policy
+from appliance.edge.pulse import Pulse
 from appliance.edge.stream import Stream
 from appliance.runtime.status import Traffic
+from appliance.settings.access import KeySettings
 from appliance.settings.address import Address
 from appliance.settings.fields import Secret
-from appliance.settings.tree import KeySettings, LimitSettings, ListenSettings
+from appliance.settings.limits import LimitSettings
+from appliance.settings.tree import ListenSettings
 from tests.edge.stage import PATIENCE
 from tests.runtime.intaking import Scene
 
@@ -55,7 +61,7 @@ class Office:
     left: int = 0
     requests: int = 0
     entries: tuple[KeySettings, ...] = (
-        KeySettings(name="app", key=Secret(KEY), publish=("price", "pre*", "alerts", "closed")),
+        KeySettings(name="app", key=Secret(KEY), publish=("price", "pre*", "alerts", "closed", "wea*")),
         KeySettings(name="reader", key=Secret(READER)),
     )
     keys: Keys = attrs.field(init=False)
@@ -90,7 +96,7 @@ async def opened(office: Office) -> AsyncIterator[Office]:
     publishing = Publishing(
         intake=office.scene.intake,
         settings=lambda: office.scene.settings,
-        authenticator=lambda: office.keys,
+        gate=lambda: Gate(office.keys, Certificates(()), EVERYTHING),
         traffic=office.traffic,
         admission=Admission(),
     )
@@ -113,10 +119,15 @@ async def opened(office: Office) -> AsyncIterator[Office]:
             Route("/ws/stats", statistics, methods=["GET"]),
         ]
     )
-    server = Server(app, keep_alive=office.limits.keep_alive, head_bytes=office.limits.head_bytes)
+    server = Server(
+        app,
+        keep_alive=office.limits.keep_alive,
+        head_bytes=office.limits.head_bytes,
+        refused=office.traffic.refused,
+    )
     policy = Policy(lambda: office.listen, lambda: office.limits)
 
-    async def serve(sock: socket.socket, _address: str) -> None:
+    async def serve(sock: socket.socket, address: str) -> None:
         office.connections += 1
         stream = Stream(sock)
         with contextlib.suppress(trio.BrokenResourceError):
@@ -124,7 +135,7 @@ async def opened(office: Office) -> AsyncIterator[Office]:
                 if office.tls is not None:
                     stream = stream.secured(office.tls)
                     await stream.handshake()
-                await server.serve(stream, policy)
+                await server.serve(stream, policy, Peer(address))
             finally:
                 stream.abort()
                 office.left += 1
@@ -133,7 +144,7 @@ async def opened(office: Office) -> AsyncIterator[Office]:
     door = listener.bind(address)
     office.port = door.getsockname()[1]
     async with trio.open_nursery() as connections, trio.open_nursery() as doors:  # end with the block
-        await doors.start(partial(listener.listen, door, serve, connections=connections))
+        await doors.start(partial(listener.listen, door, serve, connections=connections, pulse=Pulse()))
         try:
             yield office
         finally:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from appliance.core.events import Event
 from appliance.core.history import Retention
 from appliance.edge.http.app import Asset
+from appliance.runtime.readiness import Readiness
 from appliance.settings.tree import DataWsSettings
 from tests.edge.stage import EXPIRED, KEY, PATIENCE, PREDICTIONS, Stage, configuration, playing
 
@@ -29,7 +30,7 @@ FIGURES = {"status": "healthy", "errors": {"RATE_LIMITED": 3}, "rate": 1.5}
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     with capture_logs() as log:
-        async with playing(assets=ASSETS, statistics=lambda: dict(FIGURES)) as opened:
+        async with playing(assets=ASSETS, statistics=lambda _part: dict(FIGURES)) as opened:
             yield opened
     assert [line for line in log if line["log_level"] in {"warning", "error"}] == []
 
@@ -66,7 +67,7 @@ async def test_statistics_are_given_to_who_shows_a_key(stage: Stage) -> None:
         assert (answer.status_code, answer.json()) == (200, FIGURES)
 
 
-@pytest.mark.parametrize("path", ["/ws/stats", "/sse?channels=price:BTC"])
+@pytest.mark.parametrize("path", ["/ws/stats", "/metrics", "/sse?channels=price:BTC"])
 @pytest.mark.parametrize("key", [None, "sk_wrong", "x" * 5_000, "kéy"])
 async def test_without_a_good_key_the_answer_says_so(stage: Stage, path: str, key: str | None) -> None:
     async with httpx.AsyncClient() as http:
@@ -111,7 +112,7 @@ async def test_an_unknown_page_is_told(stage: Stage, path: str) -> None:
         assert refused(answer)
 
 
-@pytest.mark.parametrize("path", ["/health", "/ws/stats", "/sse", "/"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/ws/stats", "/sse", "/"])
 async def test_nothing_can_be_changed_here(stage: Stage, path: str) -> None:
     answer = await fetch(stage, path, method="POST")
     assert answer.status_code == 405
@@ -168,14 +169,14 @@ SOCKETS = {"enabled": True, "active_connections": 2, "clients": ["c1", "c1"]}
 
 
 async def test_the_status_of_the_sockets_is_given_to_who_shows_a_key() -> None:
-    async with playing(socket_status=lambda: dict(SOCKETS)) as stage:
+    async with playing(socket_status=lambda _part: dict(SOCKETS)) as stage:
         answer = await fetch(stage, "/websocket/status", Authorization=f"Bearer {KEY}")
         assert (answer.status_code, answer.json()) == (200, SOCKETS)
         assert (await fetch(stage, "/websocket/status")).status_code == 401
 
 
 async def test_the_status_of_the_sockets_is_open_where_no_key_is_asked() -> None:
-    async with playing(configuration(auth="none"), socket_status=lambda: dict(SOCKETS)) as stage:
+    async with playing(configuration(auth="none"), socket_status=lambda _part: dict(SOCKETS)) as stage:
         assert (await fetch(stage, "/websocket/status")).json() == SOCKETS
 
 
@@ -268,3 +269,47 @@ async def test_the_bare_key_is_enough(stage: Stage) -> None:
     predict(stage, "BTC", 1)
     answer = await fetch(stage, LATEST, Authorization=KEY)
     assert answer.json()["success"] is True
+
+
+UNABLE = Readiness(able=False, reasons=("channel price: its producer fails: secret of the log",))
+
+
+@pytest.mark.parametrize("path", ["/ready", "/metrics"])
+async def test_what_watches_is_not_kept(stage: Stage, path: str) -> None:
+    answer = await fetch(stage, path, Authorization=f"Bearer {KEY}")
+    assert answer.headers["cache-control"] == "no-store"
+    assert (await fetch(stage, path, method="HEAD", Authorization=f"Bearer {KEY}")).content == b""
+
+
+@pytest.mark.parametrize(("able", "status"), [(True, 200), (False, 503)])
+async def test_whether_it_is_ready_is_told_to_anybody(able: bool, status: int) -> None:  # noqa: FBT001 - a table
+    async with playing(readiness=lambda: Readiness(able, ("a reason",))) as stage:
+        answer = await fetch(stage, "/ready")
+        assert (answer.status_code, answer.json()) == (status, {"ready": able})
+        assert stage.errors == {}
+
+
+async def test_why_it_is_not_ready_is_told_to_who_shows_a_key() -> None:
+    async with playing(readiness=lambda: UNABLE) as stage:
+        answer = await fetch(stage, "/ready", Authorization=f"Bearer {KEY}")
+        assert answer.status_code == 503
+        assert answer.json() == {"ready": False, "reasons": list(UNABLE.reasons)}
+        wrong = await fetch(stage, "/ready", Authorization="Bearer sk_wrong")
+        assert (wrong.status_code, wrong.json()) == (503, {"ready": False})
+        assert stage.errors == {"INVALID_TOKEN": 1}
+
+
+async def test_where_nobody_needs_a_key_all_are_told_why() -> None:
+    async with playing(configuration(auth="none"), readiness=lambda: UNABLE) as stage:
+        assert (await fetch(stage, "/ready")).json()["reasons"] == list(UNABLE.reasons)
+
+
+async def test_metrics_are_given_to_who_shows_a_key_in_the_form_that_is_asked_for() -> None:
+    async def measured(accept: str) -> tuple[str, bytes]:
+        return "text/plain; version=0.0.4; charset=utf-8", f"# {accept}\n".encode()
+
+    async with playing(metrics=measured) as stage:
+        answer = await fetch(stage, "/metrics", Authorization=f"Bearer {KEY}", Accept="application/x")
+        assert (answer.status_code, answer.text) == (200, "# application/x\n")
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert answer.headers.get_list("content-type") == [answer.headers["content-type"]]

@@ -21,6 +21,7 @@ def test_where_a_request_comes_from(client: tuple[str, int] | None, address: str
         (ErrorCode.RATE_LIMITED, 429, 0.01, "1"),
         (ErrorCode.RATE_LIMITED, 429, 2.4, "3"),
         (ErrorCode.CONNECTION_FULL, 503, 5.0, "5"),
+        (ErrorCode.SERVER_RESTART, 503, 3.2, "4"),
     ],
 )
 def test_who_is_not_let_in_is_told_when_to_come_back(

@@ -13,13 +13,20 @@ import h11
 import httpx
 import pytest
 import trio
+import trio.testing
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from structlog.testing import capture_logs
 
+from appliance.access.gate import Peer
 from appliance.access.principals import Principal
+from appliance.api import Event
+from appliance.core.entitlements import Entitlements
+from appliance.core.errors import ErrorCode, RequestError
+from appliance.core.instants import timestamp
 from appliance.edge.http import polling
 from appliance.edge.surroundings import Ending
+from tests.edge.description import described
 from tests.edge.http.ledger import Ledger
 from tests.edge.stage import EXPIRED as KEY_OF_BOB
 from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing, until
@@ -57,6 +64,10 @@ def client(stage: Stage) -> httpx.AsyncClient:
     )
 
 
+DESCRIBED = described.openapi()
+POLL = described.answer(described.operation(DESCRIBED, "GET", "/api/v1/topics/price:BTC/events"), 200)
+
+
 async def ask(stage: Stage, path: str, method: str = "GET", **parameters: Any) -> httpx.Response:
     async with client(stage) as http:
         return await http.request(method, path, params=parameters)
@@ -73,6 +84,7 @@ async def poll(stage: Stage, topic: str, **parameters: Any) -> dict[str, Any]:
     body = answer.json()
     assert body.keys() == {"success", "data", "error"}
     assert (body["success"], body["error"]) == (True, None)
+    assert described.misfits(DESCRIBED, POLL, body) == []
     data: dict[str, Any] = body["data"]
     return data
 
@@ -117,6 +129,7 @@ async def test_a_first_poll_gets_what_a_new_subscriber_gets(stage: Stage) -> Non
         "epoch": "epoch-0",
         "offset": 3,
         "position": "epoch-0:3",
+        "start": "epoch-0:2",
         "events": [{"type": "price_update", "channel": "price:BTC", "offset": 3, "data": {"price": 2}}],
     }
     assert await poll(stage, "trades:x") == {
@@ -125,6 +138,7 @@ async def test_a_first_poll_gets_what_a_new_subscriber_gets(stage: Stage) -> Non
         "epoch": "epoch-0",
         "offset": 3,
         "position": "epoch-0:3",
+        "start": "epoch-0:3",
         "events": [],
     }
 
@@ -198,6 +212,77 @@ async def test_a_state_whose_history_has_let_go_still_has_its_newest_value(stage
     assert offsets(await poll(stage, "price:BTC")) == [3]
     data = await poll(stage, "price:BTC", after="2")
     assert (data["recovered"], offsets(data)) == (True, [3])
+
+
+AT = 1_900_000_000.0
+"""Of the first event that `happen` lets happen; the next ones follow a second apart."""
+
+
+def happen(stage: Stage, topic: str, *later: float) -> None:
+    """Let events happen at these seconds after AT, each received a quarter of a second after that."""
+    channel, _, key = topic.partition(":")
+    for seconds in later:
+        stage.hub.publish(Event(channel, key, {"n": seconds}, AT + seconds), AT + seconds + 0.25)
+
+
+def moment(seconds: float) -> str:
+    return timestamp(AT + seconds)
+
+
+def numbers(data: dict[str, Any]) -> list[float]:
+    return [event["data"]["n"] for event in data["events"]]
+
+
+async def test_events_are_found_by_their_time(stage: Stage) -> None:
+    happen(stage, "trades:x", 0, 1, 3, 2, 4)
+    data = await poll(stage, "trades:x", since=moment(2))
+    assert (numbers(data), data["recovered"], data["position"]) == ([3, 2, 4], True, "epoch-0:5")
+    assert numbers(await poll(stage, "trades:x", since=moment(1), until=moment(3))) == [1, 2]
+    assert numbers(await poll(stage, "trades:x", until=moment(2))) == [0, 1]
+    assert numbers(await poll(stage, "trades:x", since=moment(4.5))) == []
+    zoned = timestamp(AT + 2 + 3600).replace("Z", "+01:00")
+    assert numbers(await poll(stage, "trades:x", since=zoned)) == [3, 2, 4]
+
+
+async def test_events_of_a_time_are_paged_in_both_directions(stage: Stage) -> None:
+    happen(stage, "trades:x", *range(10))
+    between: dict[str, Any] = {"since": moment(2), "until": moment(9), "limit": 3}
+    got, data = [], await poll(stage, "trades:x", **between)
+    while data["events"]:
+        got.append(numbers(data))
+        data = await poll(stage, "trades:x", after=data["position"], **between)
+        assert data["recovered"] is True
+    assert got == [[2, 3, 4], [5, 6, 7], [8]]
+    got, data = [], await poll(stage, "trades:x", to=data["position"], **between)
+    while data["events"]:
+        got.append(numbers(data))
+        data = await poll(stage, "trades:x", to=data["start"], **between)
+    assert got == [[6, 7, 8], [3, 4, 5], [2]]
+
+
+async def test_events_are_found_between_offsets(stage: Stage) -> None:
+    happen(stage, "trades:x", *range(10))
+    assert offsets(await poll(stage, "trades:x", after="3", to="epoch-0:6")) == [4, 5, 6]
+    assert offsets(await poll(stage, "trades:x", to="6", limit=2)) == [5, 6]
+    lost = await poll(stage, "trades:x", to="gone:6")
+    assert (lost["recovered"], offsets(lost)) == (False, [])
+
+
+async def test_who_asks_for_times_that_are_not_kept_is_told(stage: Stage) -> None:
+    happen(stage, "trades:x", *range(105))
+    data = await poll(stage, "trades:x", since=moment(2), limit=1)
+    gap = {"since": moment(2), "until": moment(4)}
+    assert (data["recovered"], data["gap"], offsets(data)) == (False, gap, [6])
+    assert (await poll(stage, "trades:x", since=moment(5), limit=1))["recovered"] is True
+
+
+async def test_who_wants_times_is_told_them(stage: Stage) -> None:
+    happen(stage, "trades:x", 0)
+    event = (await poll(stage, "trades:x", after=0, times="true"))["events"][0]
+    assert (event["at"], event["received"]) == (moment(0), moment(0.25))
+    newest = (await ask(stage, "/trades:x/latest", times="true")).json()["data"]
+    assert newest == event
+    assert "at" not in (await poll(stage, "trades:x", after=0, times="false"))["events"][0]
 
 
 async def test_a_topic_is_named_as_it_was_written(stage: Stage) -> None:
@@ -325,6 +410,17 @@ async def test_a_client_that_leaves_is_let_go(stage: Stage, body: bytes) -> None
     stage.publish("trades", "x", amount=1)  # which nobody reads
 
 
+async def test_what_is_still_to_come_of_a_time_is_waited_for(stage: Stage) -> None:
+    happen(stage, "trades:x", 0)
+    async with waiting(stage, "trades:x", since=moment(1)) as answers:
+        happen(stage, "trades:x", 1)
+    assert numbers(answers[0]) == [1]
+    for parameters in ({"to": "0"}, {"until": moment(0)}, {"since": moment(9), "to": "9"}):
+        data = await poll(stage, "trades:x", wait=LONG, **parameters)
+        assert data["events"] == []  # at once: nothing more can come of it
+    assert stage.traffic.opened == 1
+
+
 # --- What is refused. ---
 
 
@@ -341,7 +437,7 @@ async def test_what_a_client_may_not_read_does_not_exist_for_it(
     stage: Stage, endpoint: Callable[..., Awaitable[Response]]
 ) -> None:
     stage.publish("price", "BTC", price=1)
-    narrow = Principal("narrow", read=("trades:*",))
+    narrow = Principal("narrow", Entitlements(read=("trades:*",)))
 
     async def answer(topic: str) -> tuple[int, str]:
         scope: dict[str, Any] = {
@@ -350,6 +446,7 @@ async def test_what_a_client_may_not_read_does_not_exist_for_it(
             "query_string": b"",
             "headers": [],
             "client": None,
+            "state": {"peer": Peer("127.0.0.1")},
         }
         request = Request({**scope, "path_params": {"topic": topic}})
         with pytest.raises(HTTPException) as caught:
@@ -376,6 +473,11 @@ async def test_without_a_good_key_nothing_is_told(stage: Stage, key: str, what: 
         ("after", "-1", "EPOCH:OFFSET"),
         ("after", "epoch-0:x", "EPOCH:OFFSET"),
         ("after", "9" * 20, "EPOCH:OFFSET"),
+        ("to", "epoch-0:x", "EPOCH:OFFSET"),
+        ("since", "yesterday", "2030-01-31T12:00:00Z"),
+        ("until", "2030-01-31T12:00:00", "a time with its offset"),
+        ("since", "1893456000", "a time with its offset"),
+        ("times", "yes", "`true` or `false`"),
         ("wait", "soon", "0 to 30"),
         ("wait", "-1", "0 to 30"),
         ("wait", "inf", "0 to 30"),
@@ -495,3 +597,21 @@ async def test_over_however_many_cuts_nothing_is_missed_and_nothing_comes_twice(
         position = data["position"]
         ledger.read(data["events"])
     assert len(ledger.accounts[topic].got) >= 30
+
+
+async def test_who_is_silenced_hears_of_no_event(stage: Stage) -> None:
+    answers: list[httpx.Response] = []
+    async with trio.open_nursery() as nursery:  # ends with the answer
+
+        async def ask_for_it() -> None:
+            answers.append(await ask(stage, "/trades:x/events", wait=LONG))
+
+        nursery.start_soon(ask_for_it)
+        await until(lambda: len(stage.around.sessions) == 1)
+        sessions: list[Any] = list(stage.around.sessions)
+        sessions[0].silence()
+        stage.publish("trades", "x", amount=1)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert answers == []
+        sessions[0].expel(RequestError(ErrorCode.REVOKED_TOKEN, "taken back"))
+    assert answers[0].status_code == 401

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from appliance.edge.http.publish import PATH
 from appliance.settings.fields import Bytes, Seconds
-from appliance.settings.tree import LimitSettings, ListenSettings, PublishSettings
+from appliance.settings.limits import LimitSettings
+from appliance.settings.tree import ListenSettings, PublishSettings
 from tests.edge.http.publishing import KEY, READER, Office, opened
 from tests.edge.stage import PATIENCE, rest
 from tests.runtime.intaking import Scene, alert, event
@@ -326,6 +327,19 @@ async def test_requests_have_a_rate_of_their_principal() -> None:
         assert "limits.messages_per_minute" in answer.json()["error"]
         assert refused(await office.post(event(), key=READER))[0] == 403
         assert office.traffic.errors["RATE_LIMITED"] == 1
+
+
+async def test_limits_of_events_are_counted_by_their_settings(office: Office) -> None:
+    office.scene.settings = PublishSettings(events=2)
+    answer = await office.post([event()] * 3)
+    assert refused(answer) == (422, [""])
+    assert "publish.events" in answer.json()["error"]
+    assert refused(await office.post([]))[0] == 422  # is no question of a limit
+    assert office.traffic.limits == {"publish.events": 1}
+    answer = await office.post([event(), event(data={"text": "x" * 20_000})])
+    assert refused(answer) == (422, ["[1].data"])
+    assert "limits.event_bytes" in answer.json()["error"]
+    assert office.traffic.limits == {"publish.events": 1, "event_bytes": 1}
 
 
 async def test_who_guesses_keys_is_held_up_by_its_address() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -18,9 +19,16 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from appliance.access.entrance import Entrance
+from appliance.api import Event
+from appliance.core.errors import ErrorCode, RequestError
+from appliance.edge.description.asyncapi import CRYPTOINTEL
 from appliance.edge.surroundings import Ending
-from appliance.settings.fields import Seconds
+from appliance.settings.access import AuthSettings, KeySettings
+from appliance.settings.fields import Seconds, Secret
 from appliance.settings.tree import SseSettings
+from appliance.settings.views import ViewSettings
+from tests.edge import promised
 from tests.edge.http.ledger import Ledger
 from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing, rest, until
 
@@ -153,6 +161,7 @@ class Reader:
             match name:
                 case b"data":
                     message = json.loads(value)
+                    promised.keep((CRYPTOINTEL,), message)
                 case b"id":
                     self.place = value.decode()
                 case b"retry":
@@ -224,6 +233,20 @@ async def test_events_arrive_behind_position_and_snapshot(stage: Stage, *, http2
     assert stage.traffic.sent_bytes > 1_000
 
 
+async def test_who_asks_for_times_is_told_when_each_event_happened_and_when_it_came(stage: Stage) -> None:
+    stage.hub.publish(Event("price", "BTC", {"price": 1}, 1.0), 2.25)
+    async with reading(stage, "price:BTC&times=true") as reader, reading(stage, "price:BTC") as plain:
+        for client in (reader, plain):
+            await client.event()
+        stage.hub.publish(Event("price", "BTC", {"price": 2}, 3.0), 4.25)
+        events = [await reader.event() for _ in range(2)]
+        assert [(event["at"], event["received"]) for event in events] == [
+            ("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:02.250Z"),
+            ("1970-01-01T00:00:03.000Z", "1970-01-01T00:00:04.250Z"),
+        ]
+        assert [(await plain.event()).keys() & {"at", "received"} for _ in range(2)] == [set(), set()]
+
+
 async def test_aliases_patterns_and_newcomers(stage: Stage) -> None:
     async with reading(stage, "price:bitcoin,trades:*,price:bitcoin") as reader:
         answer = await reader.event()
@@ -233,6 +256,29 @@ async def test_aliases_patterns_and_newcomers(stage: Stage) -> None:
         stage.publish("trades", "new", amount=1)
         events = [await reader.event() for _ in range(3)]
         assert [event["type"] for event in events] == ["price_update", "subscribed", "trade"]
+
+
+async def test_ids_are_sealed_as_soon_as_the_client_is_not_to_count_by_them() -> None:
+    def keys(*views: ViewSettings) -> tuple[KeySettings, ...]:
+        return (KeySettings(name="alice", key=Secret(KEY), views=views),)
+
+    entrance = Entrance(AuthSettings(), keys(), lambda _: None)
+    async with playing(entrance=entrance) as stage, reading(stage, "trades:x") as reader:
+        await reader.event()
+        told: list[tuple[int, bool]] = []
+        for views in ((), (ViewSettings(topics=("price:*",), hide=("note",)),), ()):
+            entrance.use(AuthSettings(), keys(*views))
+            await until(partial(may_count, stage, not views))
+            stage.publish("trades", "x", amount=len(told))
+            told.append(((await reader.event())["offset"], stage.around.seal.is_closed(reader.place)))
+            async with reading(stage, "trades:x", place=reader.place) as again:
+                assert (await again.event())["channels"][0]["recovered"] is True
+        assert told == [(1, False), (2, True), (3, False)]
+
+
+def may_count(stage: Stage, expected: bool) -> bool:  # noqa: FBT001 - what all sessions are to be
+    principals = [session.principal for session in stage.around.sessions if session.principal is not None]
+    return all(each.entitlements.scope.is_everything is expected for each in principals)
 
 
 def change(stage: Stage, **seconds: float) -> None:
@@ -534,6 +580,12 @@ async def test_a_malformed_place_is_told_what_is_right(stage: Stage, place: str)
     assert stage.around.admission.sessions == 0
 
 
+async def test_a_choice_that_is_none_is_told_what_is_right(stage: Stage) -> None:
+    answer = await ask(stage, "?channels=price:BTC&times=yes")
+    assert answer.status_code == 400
+    assert "`true` or `false`" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("channels", ["price:BTC,price:ETH", "price:*"])
 async def test_a_position_in_one_topic_is_none_in_several(stage: Stage, channels: str) -> None:
     answer = await ask(stage, f"?channels={channels}&last_event_id=epoch-0:1")
@@ -658,3 +710,15 @@ async def test_a_client_that_is_too_slow_for_a_log_is_told_where_it_can_resume()
         assert offsets == list(range(1, len(offsets) + 1))
         assert error["error"]["resume"]["trades:BTC"]["offset"] == offsets[-1] < 400
         assert stage.errors == {"SLOW_CLIENT": 1}
+
+
+async def test_who_is_silenced_gets_nothing_more(stage: Stage) -> None:
+    async with reading(stage, "price:BTC,trades:*") as reader:
+        await reader.event()
+        sessions: list[Any] = list(stage.around.sessions)
+        sessions[0].silence()
+        stage.publish("price", "BTC", price=1)
+        stage.publish("trades", "new", amount=1)
+        sessions[0].expel(RequestError(ErrorCode.REVOKED_TOKEN, "taken back"))
+        assert (await reader.event())["error"]["code"] == "REVOKED_TOKEN"
+        assert await reader.event_or_end() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.api import Event
+from appliance.core.kept import change
 from plugins.alerts.lookout import Lookout
+from plugins.alerts.notes import key_name, recall
 from plugins.alerts.rules import AlertsSettings, RuleSettings
 
 if TYPE_CHECKING:
@@ -48,6 +51,15 @@ class Scene:
         for at, price in prices:
             self.see(at, price)
         return [(alert.at, alert.data["message"]) for alert in self.alerts]
+
+    def note(self, state: dict[str, Any], *, most: int = 1_000) -> None:
+        """Note all that is to be noted."""
+        change(state, {**self.lookout.turned(), **self.lookout.changed(most)})
+
+    def recall(self, state: dict[str, Any], *, interrupted: bool = False) -> None:
+        """Go on with what was noted, as the store gives it back."""
+        memory = recall(json.loads(json.dumps(state)), [self.lookout.rule])
+        self.lookout.recall(memory.rules["r"], interrupted=interrupted)
 
     @property
     def times(self) -> list[float]:
@@ -474,3 +486,139 @@ def test_alerts_are_those_of_a_plain_model(
     scene.tape(tape)
     scene.alerts += scene.lookout.settle(math.inf)
     assert scene.times == expected(tape, hold, cooldown, clears=clears)
+
+
+# --- What is noted. ---
+
+
+def remembered(scene: Scene) -> dict[str, Any]:
+    """A state in which the rule is the one that it is."""
+    return dict(recall({}, [scene.lookout.rule]).changes)
+
+
+def test_what_decides_about_alerts_is_to_be_noted_at_once() -> None:
+    scene = Scene(when="price > 100", clear="price < 95", hold=10.0)
+    name = key_name("r", ("price", "BTC"))
+    for at, price, noted in (
+        (0, 99, None),
+        (1, 101, {"at": 1, "since": 1, "begun": 1, "data": {"price": 101}}),
+        (2, 102, None),
+        (3, 99, {"at": 3}),
+        (4, 101, {"at": 4, "since": 4, "begun": 4, "data": {"price": 101}}),
+        (15, 96, {"at": 15, "raised": True, "told": 14}),
+        (16, 96, None),
+        (17, 94, {"at": 17, "told": 14}),
+    ):
+        scene.see(at, price, now=at)
+        assert scene.lookout.turned() == ({} if noted is None else {name: noted})
+
+
+def test_the_rest_is_to_be_noted_in_time_the_longest_waiting_first() -> None:
+    scene = Scene(when="price > 100")
+    for at, key in enumerate("ABACB"):
+        scene.see(at, 5, key=key)
+    assert list(scene.lookout.changed(2)) == [key_name("r", ("price", key)) for key in "AB"]
+    assert scene.lookout.changed(2) == {key_name("r", ("price", "C")): {"at": 3.0}}
+    assert scene.lookout.changed(2) == {}
+
+
+def test_a_key_is_noted_whole() -> None:
+    scene = Scene(when='max("price", 60) > 100')
+    for at, price in ((0, 99), (1, 101)):
+        scene.see(at, price)
+    turned = scene.lookout.turned()
+    assert sorted(turned.values(), key=str) == ["[0.0,99.0,1.0,101.0]", {"at": 1.0, "told": 1.0}]
+    assert scene.lookout.changed(10) == {}, "also what was to be noted in time"
+
+
+def test_nothing_is_left_of_a_key_that_is_forgotten() -> None:
+    scene = Scene(when='max("price", 60) > 100', keys=2)
+    state: dict[str, Any] = {}
+    for at, key in enumerate("ABCABDDA"):
+        scene.see(at * 10, 101, key=key)
+        scene.note(state)
+    assert {json.loads(name)[3] for name in state} == {"D", "A"}
+    scene.see(80, 101, key="E")
+    scene.see(81, 101, key="A")
+    scene.see(82, 101, key="D")
+    scene.note(state)
+    assert {json.loads(name)[3] for name in state} == {"D", "A"}, "also of what was never noted"
+
+
+def test_of_more_keys_than_it_may_remember_it_goes_on_with_the_last() -> None:
+    scene = Scene(when="price > 100", clear="price < 5")
+    state = remembered(scene)
+    for at, key in enumerate("ABC"):
+        scene.see(at, 101, key=key)
+    scene.note(state)
+    fewer = Scene(when="price > 100", clear="price < 5", keys=2)
+    fewer.recall(state)
+    for key in "CB":
+        fewer.see(9, 101, key=key)
+    assert fewer.alerts == []
+    fewer.note(state)
+    assert len(state) == 1 + 2
+    assert [told["key"] for told in fewer.troubles] == ["A"]
+
+
+def test_what_waits_for_its_time_waits_in_its_order() -> None:
+    scene = Scene(when="price > 100", hold=30.0)
+    state = remembered(scene)
+    for at, key, now in ((500, "C", 1_000), (400, "A", 1_010), (450, "B", 1_005)):
+        scene.see(at, 101, key=key, now=now)
+    scene.note(state)
+    again = Scene(when="price > 100", hold=30.0)
+    again.recall(state)
+    assert again.lookout.due == 1_030
+    assert [alert.key for alert in again.lookout.settle(1_035)] == ["C", "B"]
+    longer = Scene(when="price > 100", hold=60.0)
+    longer.recall(state)
+    assert longer.lookout.due == 1_060, "what is noted is when it began"
+
+
+def test_windows_that_were_interrupted_are_noted_so() -> None:
+    scene = Scene(when='change("price", 60) > 5')
+    state = remembered(scene)
+    scene.see(0, 100)
+    scene.note(state)
+    for interrupted in (True, False):
+        scene = Scene(when='change("price", 60) > 5')
+        scene.recall(state, interrupted=interrupted)
+        scene.note(state)
+    assert scene.tape([(100, 150), (110, 155), (120, 160)]) == [(120, "BTC")]
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(1, 20), st.integers(1, 10), st.sampled_from("AB"), st.booleans()),
+        min_size=1,
+        max_size=30,
+    ),
+    hold=st.sampled_from([0, 7, 30]),
+    clear=st.sampled_from([None, "price < 4"]),
+    when=st.sampled_from(
+        ["price > 6", 'change("price", 30) > 20', 'price > mean("price", 40)', "price > before.price"]
+    ),
+)
+def test_breaks_change_nothing(
+    steps: list[tuple[int, int, str, bool]], hold: int, clear: str | None, when: str
+) -> None:
+    rule: dict[str, Any] = {"when": when, "clear": clear, "hold": hold, "message": "{price}", "cooldown": 5}
+    whole, broken = Scene(**rule), Scene(**rule)
+    alerts: list[Alert] = []
+    state = remembered(whole)
+    at = 0
+    for pause, price, key, breaks in steps:
+        at += pause
+        for scene in (whole, broken):
+            scene.alerts += scene.lookout.settle(at)
+            scene.see(at, price, key=key, now=at)
+        if breaks:
+            broken.note(state)
+            alerts += broken.alerts
+            broken = Scene(**rule)
+            broken.recall(state)
+            assert broken.lookout.due == whole.lookout.due
+    for scene in (whole, broken):
+        scene.alerts += scene.lookout.settle(math.inf)
+    assert alerts + broken.alerts == whole.alerts

@@ -1,0 +1,1 @@
+"""The PostgreSQL source: tables, views and queries of a live database as channels, read and never written."""

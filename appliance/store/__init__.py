@@ -1,0 +1,1 @@
+"""What must survive a restart: the topics and entries of durable channels, and what their producers have noted."""

@@ -1,0 +1,52 @@
+"""What is loaded for a command that loads much, in a process that has loaded nothing yet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE = 60.0
+
+
+def told(root: Path, code: str) -> str:
+    """What a fresh process prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import gc, sys\nfrom appliance.cli.outset import lightly\n{code}"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_the_server_is_loaded_without_what_draws(root: Path) -> None:
+    code = "with lightly():\n    from appliance.cli import serving\nprint({'structlog', 'rich'} & set(sys.modules))"
+    assert told(root, code) == "{'structlog'}"
+
+
+def test_what_draws_can_be_loaded_afterwards(root: Path) -> None:
+    code = (
+        "with lightly():\n    import structlog\nimport rich.console\nprint(rich.console.Console().width > 0)"
+    )
+    assert told(root, code) == "True"
+
+
+def test_what_draws_stays_where_it_is_loaded(root: Path) -> None:
+    code = "import rich\nwith lightly():\n    import structlog\nprint(sys.modules['rich'] is rich)"
+    assert told(root, code) == "True"
+
+
+def test_garbage_is_looked_for_again_but_not_among_what_was_loaded(root: Path) -> None:
+    code = "with lightly():\n    print(gc.isenabled())\nprint(gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    assert told(root, code).split() == ["False", "True", "True"]
+
+
+def test_a_module_that_does_not_load_leaves_nothing_switched_off(root: Path) -> None:
+    code = "try:\n    with lightly():\n        import nowhere\nexcept ImportError:\n    print(gc.isenabled())"
+    assert told(root, code) == "True"

@@ -1,0 +1,141 @@
+"""Recording, as a process, from an appliance that is another one: it is killed, comes back, and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from appliance.cli import taping
+from appliance.cli.listening import Lost, Target
+from appliance.cli.taping import WITH_GAPS, Request
+from appliance.core.errors import StoreError
+from tests.cli.newsroom import Newsroom, await_lines, told
+from tests.sources.tapes.reels import on_tape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    return tmp_path / "day.jsonl.gz"
+
+
+def numbered(numbers: Iterable[int]) -> list[dict[str, Any]]:
+    return [{"n": number} for number in numbers]
+
+
+def data(tape: Path) -> list[Any]:
+    return [line["data"] for line in on_tape(tape)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_records_until_it_is_told_to_stop(tmp_path: Path, tape: Path, number: signal.Signals) -> None:
+    room = Newsroom(tmp_path)
+    with room.open(), told(*room.recorded, str(tape)) as recorder:
+        assert recorder.wait_for("recording") == f"recording fills:* from {room.url}"
+        room.publish(7)
+        await_lines(tape, 7)
+        assert recorder.end(number) == 0
+    assert recorder.lines[1:] == [f"{tape}: 7 events of 1 topics, {tape.stat().st_size:,} bytes"]
+    assert data(tape) == numbered(range(7))
+    first = on_tape(tape)[0]
+    assert (first["channel"], first["key"], first["topic"]) == ("fills", "BTC", "fills:BTC")
+    assert [line["offset"] for line in on_tape(tape)] == list(range(1, 8))
+
+
+def test_it_goes_on_behind_a_kill_of_the_appliance(tmp_path: Path, tape: Path) -> None:
+    room = Newsroom(tmp_path, durable=True)
+    with contextlib.ExitStack() as outlasting:
+        with room.open():
+            room.publish(3)
+            recorder = outlasting.enter_context(told(*room.recorded, str(tape)))
+            recorder.wait_for("recording")
+            room.publish(5)
+            await_lines(tape, 5)
+        recorder.wait_for("; again in ")
+        with room.open():
+            room.publish(4)
+            recorder.wait_for("recording")
+            room.publish(3)
+            await_lines(tape, 12)
+            assert recorder.end(signal.SIGINT) == 0
+    assert data(tape) == numbered(range(3, 15))
+    assert [line for line in recorder.lines if "gap" in line] == []
+
+
+def test_what_nobody_can_tell_of_is_a_gap(tmp_path: Path, tape: Path) -> None:
+    room = Newsroom(tmp_path)
+    with contextlib.ExitStack() as outlasting:
+        with room.open():
+            recorder = outlasting.enter_context(told(*room.recorded, str(tape)))
+            recorder.wait_for("recording")
+            room.publish(2)
+            await_lines(tape, 2)
+        recorder.wait_for("; again in ")
+        with room.open():
+            room.publish(2)
+            recorder.wait_for("recording")
+            room.publish(2)
+            await_lines(tape, 6)
+            assert recorder.end(signal.SIGINT) == WITH_GAPS
+    assert data(tape) == numbered(range(6))
+    [gap] = [line for line in recorder.lines if line.startswith("gap")]
+    assert gap == "gap in fills:BTC: whether events are missing, and how many, is not known"
+    assert recorder.lines[-1] == "the tape has 1 gap"
+
+
+def test_it_appends_behind_a_torn_end(tmp_path: Path, tape: Path) -> None:
+    room = Newsroom(tmp_path)
+    with room.open():
+        with told(*room.recorded, str(tape)) as recorder:
+            recorder.wait_for("recording")
+            room.publish(3)
+            await_lines(tape, 3)
+            assert recorder.end(signal.SIGKILL) == -signal.SIGKILL
+        with tape.open("ab") as file:
+            file.write(tape.read_bytes()[:-7])
+        torn = tape.stat().st_size // 2 - 3
+        with told(*room.recorded, "--append", str(tape)) as recorder:
+            cut = recorder.wait_for("cut off")
+            recorder.wait_for("recording")
+            room.publish(3)
+            await_lines(tape, 6)
+            assert recorder.end(signal.SIGINT) == 0
+    assert cut == f"{tape}: {torn} bytes at its end were not finished, and are cut off"
+    assert data(tape) == numbered(range(6))
+
+
+def here(room: Newsroom, tape: Path, **options: Any) -> int:
+    """Record in this process."""
+    target = Target.at(room.url, key="sk_of_the_desk", certificate=room.certificate)
+    request = Request(target=target, names=("fills:*",), path=tape, **options)
+    return taping.record(request, tell=print, count=print)
+
+
+def test_a_tape_that_is_there_is_left_as_it_is(tmp_path: Path, tape: Path) -> None:
+    room = Newsroom(tmp_path)
+    tape.write_text("precious")
+    with room.open(), pytest.raises(StoreError, match="is there already"):
+        here(room, tape, seconds=60)
+    assert tape.read_text() == "precious"
+
+
+def test_it_ends_when_it_is_time(tmp_path: Path, tape: Path) -> None:
+    room = Newsroom(tmp_path)
+    with room.open():
+        assert here(room, tape, seconds=0.5) == 0
+    assert data(tape) == []
+
+
+def test_an_appliance_that_was_never_heard_leaves_no_tape(tmp_path: Path, tape: Path) -> None:
+    room = Newsroom(tmp_path)
+    with room.open():
+        pass
+    with pytest.raises(Lost, match="cannot be reached"):
+        here(room, tape)
+    assert not tape.exists()

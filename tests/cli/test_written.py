@@ -1,0 +1,85 @@
+"""What attrs writes, in processes that have made no class yet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE = 60.0
+BEGIN = """
+import sys
+from pathlib import Path
+from appliance.cli.written import kept
+compiled = []
+sys.addaudithook(lambda event, about: event == "compile" and compiled.append(about[1]))
+"""
+MAKE = """
+import attrs
+with kept(Path(sys.argv[1])):
+    @attrs.frozen
+    class Place:
+        number: int
+        name: str = "here"
+assert (Place(1), repr(Place(1)), len({Place(1), Place(1), Place(2)})) == (Place(1), "Place(number=1, name='here')", 2)
+print([name for name in compiled if "Place" in name])
+"""
+
+
+def made(root: Path, place: Path, *, but: tuple[str, str] = ("", ""), seed: int = 0, flag: str = "-u") -> str:
+    """What a fresh process has compiled to make a class, which is another one with the text replaced."""
+    return subprocess.run(
+        [sys.executable, flag, "-c", BEGIN + MAKE.replace(*but), place],
+        cwd=root,
+        env={"PYTHONHASHSEED": str(seed)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    ).stdout.strip()
+
+
+COMPILED = "['<attrs generated methods __main__.Place>']"
+
+
+def test_what_was_compiled_once_is_taken_whatever_a_process_hashes_with(root: Path, tmp_path: Path) -> None:
+    place = tmp_path / "kept"
+    assert made(root, place, seed=1) == COMPILED
+    assert made(root, place, seed=2) == "[]"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_class_that_has_changed_is_compiled_and_the_one_before_forgotten(
+    root: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "kept"
+    made(root, place)
+    changed = ("attrs.frozen", "attrs.define(unsafe_hash=True)")
+    assert made(root, place, but=changed) == COMPILED
+    assert made(root, place, but=changed) == "[]"
+    assert made(root, place) == COMPILED
+
+
+def test_what_is_damaged_counts_for_nothing(root: Path, tmp_path: Path) -> None:
+    place = tmp_path / "kept"
+    made(root, place)
+    whole = place.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"i\0\0\0\0", b"\xff" * 100):
+        place.write_bytes(content)
+        assert made(root, place) == COMPILED
+        assert made(root, place) == "[]"
+
+
+def test_where_nothing_can_be_kept_all_goes_on(root: Path, tmp_path: Path) -> None:
+    assert made(root, tmp_path / "missing" / "kept") == COMPILED
+    assert made(root, tmp_path / "kept", flag="-B") == COMPILED
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_attrs_compiles_as_before_afterwards(root: Path, tmp_path: Path) -> None:
+    after = ("assert", "@attrs.frozen\nclass OtherPlace:\n    pass\nassert")
+    made(root, tmp_path / "kept", but=after)
+    assert "OtherPlace" in made(root, tmp_path / "kept", but=after)

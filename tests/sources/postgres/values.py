@@ -1,0 +1,67 @@
+"""Values of all kinds: as SQL writes them, of which type, and as the JSON that clients get."""
+
+from __future__ import annotations
+
+import json
+
+ODD = "\"quotes\" 'single' \\ back\nline\r\ttab \u0001\u001e\u001f\u007f \u2028 é 😀 \ufeff</script>"
+
+VALUES = [
+    ("numeric", "1.500", "1.500"),
+    ("numeric", "123456789012345678901234567890.123456789012345678901234567890", None),
+    ("numeric", "123456789012345678901234567890", None),
+    ("numeric", "'-0.00000000000000000001'", "-1E-20"),
+    ("numeric", "'NaN'", "null"),
+    ("numeric(10,2)", "7", "7.00"),
+    ("integer", "'-2147483648'", "-2147483648"),
+    ("bigint", "9223372036854775807", None),
+    ("smallint", "0", None),
+    ("real", "0.1", None),
+    ("real", "'NaN'", "null"),
+    ("double precision", "0.1", None),
+    ("double precision", "1e300", "1e300"),
+    ("double precision", "'Infinity'", "null"),
+    ("double precision", "'-Infinity'", "null"),
+    ("double precision", "'-0.0'", "0.0"),
+    ("boolean", "true", "true"),
+    ("text", "''", '""'),
+    ("text", "'NULL'", '"NULL"'),
+    ("varchar(3)", "'abc'", '"abc"'),
+    ("char(4)", "'ab'", '"ab  "'),
+    ("timestamptz", "'2024-02-29 13:00:00.123456+01'", '"2024-02-29T12:00:00.123456Z"'),
+    ("timestamptz", "'2024-02-29 12:00:00+00'", '"2024-02-29T12:00:00Z"'),
+    ("timestamptz", "'infinity'", "null"),
+    ("timestamptz", "'-infinity'", "null"),
+    ("timestamp", "'2024-02-29 13:00:00.5'", '"2024-02-29T13:00:00.5Z"'),
+    ("timestamp", "'infinity'", "null"),
+    ("date", "'2024-02-29'", '"2024-02-29"'),
+    ("date", "'infinity'", "null"),
+    ("time", "'13:00:00'", '"13:00:00"'),
+    ("interval", "'1 day 2 hours 3.5 seconds'", '"P1DT2H3.5S"'),
+    ("interval", "'-1 year 2 mons'", '"P-10M"'),
+    ("bytea", "'\\x00ff5c'", '"\\\\x00ff5c"'),
+    ("uuid", "'0A7E9C4C-38a4-4d5b-9d0d-8d3f3f9d8a11'", '"0a7e9c4c-38a4-4d5b-9d0d-8d3f3f9d8a11"'),
+    ("inet", "'10.0.0.1/8'", '"10.0.0.1/8"'),
+    ("side", "'sell'", '"sell"'),
+    ("fee", "2.50", "2.50"),
+    (
+        "jsonb",
+        """'{"b": [1, {"c": null, "d": 1.10}], "a": "\\u00e9"}'""",
+        '{"a":"é","b":[1,{"c":null,"d":1.10}]}',
+    ),
+    ("json", """'{"b" :\n [1,  2]}'""", '{"b":[1,2]}'),
+    ("jsonb", "'null'", "null"),
+    ("integer[]", "'{1,NULL,3}'", "[1,null,3]"),
+    ("text[]", "'{{a,b},{c,NULL}}'", '[["a","b"],["c",null]]'),
+    ("double precision[]", "'{NaN,0.5}'", '["NaN",0.5]'),
+    ("timestamptz[]", "'{2024-02-29 12:00:00+00}'", '["2024-02-29T12:00:00+00:00"]'),
+    ("leg", "ROW(1, 'x')", '{"n":1,"t":"x"}'),
+    ("int4range", "'[1,5)'", '"[1,5)"'),
+    ("money", "1234.5", '"$1,234.50"'),
+    ("xid8", "'17'", '"17"'),
+    ("text", "NULL", "null"),
+    ("jsonb", "NULL", "null"),
+    ("double precision", "NULL", "null"),
+    ("text", "'" + ODD.replace("'", "''") + "'", json.dumps(ODD)),
+]
+"""Where no JSON is given, it is the number as it stands."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,16 @@ def zipapp(root: Path) -> Path:
     if not built.exists():
         pytest.fail("dist/appliance.pyz is not there: run `make pyz`", pytrace=False)
     return built
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on() -> Iterator[None]:
+    """A plugin's code that runs on behind a test slows all that follow down, a hundredfold where they use SQLite."""
+    yield
+    latest = time.monotonic() + 10
+    while left := [thread for thread in threading.enumerate() if thread.name == "plugin"]:
+        assert time.monotonic() < latest, f"runs on: {left}"
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Calls a plugin's code in a thread, and gives up on it when it takes too long.
 
-Must not know what is called. A loop without end cannot be cancelled; it is interrupted, as Ctrl-C would.
+Must not know what is called. A loop without end cannot be cancelled; it is interrupted, as Ctrl-C would. One that was
+left to itself would slow down the whole process, for it shares the interpreter with everything else.
 """
 
 from __future__ import annotations
@@ -42,12 +43,16 @@ class _Call(Generic[T]):
     results: list[T] = attrs.field(factory=list)
     errors: list[BaseException] = attrs.field(factory=list)
     lock: threading.Lock = attrs.field(factory=threading.Lock)
-    running: bool = True
+    running: bool = False
+    given_up: bool = False
 
     def run(self, token: trio.lowlevel.TrioToken) -> None:
         with contextlib.suppress(_Interrupted, trio.RunFinishedError):
             try:
-                self.results.append(self.work())
+                with self.lock:
+                    self.running = not self.given_up
+                if self.running:
+                    self.results.append(self.work())
             except _Interrupted:
                 raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
@@ -61,7 +66,8 @@ class _Call(Generic[T]):
 
     def interrupt(self, thread: threading.Thread) -> None:
         with self.lock:
-            # Under the lock, for behind it the thread is past the plugin's code.
+            self.given_up = True
+            # Under the lock, for around it the thread is not in the plugin's code.
             if self.running and thread.ident is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(thread.ident), ctypes.py_object(_Interrupted)
@@ -79,12 +85,15 @@ async def call(work: Callable[[], T], *, seconds: float) -> T:
     token = trio.lowlevel.current_trio_token()
     thread = threading.Thread(target=this.run, args=(token,), name="plugin", daemon=True)
     thread.start()
-    with trio.move_on_after(seconds):
-        await this.done.wait()
-        return this.given()
-    for _ in range(_TIMES):
-        this.interrupt(thread)
-        await trio.sleep(_AGAIN)
-        if not thread.is_alive():
-            break
+    try:
+        with trio.move_on_after(seconds):
+            await this.done.wait()
+            return this.given()
+        for _ in range(_TIMES):
+            this.interrupt(thread)
+            await trio.sleep(_AGAIN)
+            if not thread.is_alive():
+                break
+    finally:
+        this.interrupt(thread)  # nobody waits any more when this was cancelled
     raise TooLongError(ended=not thread.is_alive())

@@ -38,17 +38,7 @@ async def no_threads() -> None:
 
 
 def threads() -> int:
-    """Count those that a test of this module has begun; another may have left one behind that cannot be ended."""
-    return sum(thread.name == "plugin" and thread not in OTHERS for thread in threading.enumerate())
-
-
-OTHERS: set[threading.Thread] = set()
-
-
-@pytest.fixture(autouse=True)
-def look_before() -> None:
-    OTHERS.clear()
-    OTHERS.update(threading.enumerate())
+    return sum(thread.name == "plugin" for thread in threading.enumerate())
 
 
 async def test_what_the_work_gives_is_given() -> None:
@@ -97,6 +87,15 @@ async def test_it_can_be_cancelled() -> None:
     assert scope.cancelled_caught
     go.set()
     await no_threads()
+
+
+async def test_nothing_goes_on_behind_a_call_that_was_cancelled() -> None:
+    """A loop that nobody waits for would take half of the interpreter from all that goes on."""
+    for seconds in (0.0, 0.001, 0.05):
+        with trio.move_on_after(seconds) as scope:
+            await call(endless, seconds=60)
+        assert scope.cancelled_caught
+        await no_threads()
 
 
 async def test_work_that_ends_just_in_time_is_never_harmed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -25,6 +26,9 @@ SOMEBODY = 12_345
 pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.stem != "conftest")
 )
+
+# Who starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is of time: machines are shared. All else is hypothesis's own, which repeats itself where CI runs.
 hypothesis.settings.register_profile(

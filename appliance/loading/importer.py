@@ -2,7 +2,7 @@
 
 Must not know what a plugin is for. Nothing is read from the disk, and no bytecode is kept: that of a file which
 changes twice within a second, and not in length, would be taken for the new one's. But what came with the appliance
-does not change, and its bytecode is used where there is some.
+does not change: its bytecode is kept and used, as that of any module.
 """
 
 from __future__ import annotations
@@ -116,11 +116,15 @@ class _Importer(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):  # ty
         return self._texts[fullname].path
 
     def path_stats(self, path: str) -> Mapping[str, Any]:
-        """Say how old a source is; as long as it is not told, no bytecode is looked for."""
+        """Say how old a source is; as long as it is not told, no bytecode is looked for, nor kept."""
         if self._changes:
             raise OSError
         found = os.stat(path)  # noqa: PTH116 - it is text
         return {"mtime": found.st_mtime, "size": found.st_size}
+
+    def set_data(self, path: str, data: bytes) -> None:
+        """Keep bytecode, where that can be."""
+        importlib.machinery.SourceFileLoader("", path).set_data(path, data)
 
     def get_data(self, path: str) -> bytes:
         source = self._sources.get(path)

@@ -30,8 +30,8 @@ class NotLaidError(Exception):
     """The disk did not take it; the message says why."""
 
 
-def lay(folder: Path, archive: str) -> None:
-    """Unpack the archive's packages into this folder, and hold it.
+def lay(folder: Path, archive: str, *, compiled: bool) -> None:
+    """Unpack the archive's packages into this folder, all compiled or none, and hold it.
 
     Processes that come at once share it. One that is killed on the way leaves nothing that another takes for whole.
     """
@@ -39,7 +39,7 @@ def lay(folder: Path, archive: str) -> None:
         with _alone(folder.parent):
             if hold(folder):
                 return
-            _unpack(folder, archive)
+            _unpack(folder, archive, compiled=compiled)
             hold(folder)
             _clean(folder)
     except OSError as error:
@@ -57,7 +57,7 @@ def _alone(root: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _unpack(folder: Path, archive: str) -> None:
+def _unpack(folder: Path, archive: str, *, compiled: bool) -> None:
     shiv = import_module("_bootstrap")  # of the archive
     unfinished = folder.with_name(folder.name + _UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
@@ -66,7 +66,9 @@ def _unpack(folder: Path, archive: str) -> None:
         unfinished.mkdir()
         with zipfile.ZipFile(archive) as opened:
             # One process compiles: several want shared memory, which a locked-up service may lack.
-            shiv.extract_site_packages(opened, unfinished / folder.name, compile_pyc=True, compile_workers=1)
+            shiv.extract_site_packages(
+                opened, unfinished / folder.name, compile_pyc=compiled, compile_workers=1
+            )
         (unfinished / folder.name).rename(folder)
     finally:
         os.umask(before)

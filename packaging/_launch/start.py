@@ -48,8 +48,11 @@ def _lay(folder: Path, archive: str, notice: str) -> None:
     from _launch import laid  # noqa: PLC0415 - for the first start of a build alone
 
     name = os.path.basename(archive)  # noqa: PTH119 - as above
+    # To compile all takes seconds, and each module that is imported is compiled then. But where Python is told to keep
+    # no bytecode, and in a folder that is made ready for others, who cannot write there, that would be at each start.
+    compiled = sys.dont_write_bytecode or bool(os.environ.get("SHIV_ROOT"))
     try:
-        laid.lay(folder, archive)
+        laid.lay(folder, archive, compiled=compiled)
     except laid.NotLaidError as error:
         sys.exit(f"{name}: {error}. Name another folder: SHIV_ROOT=DIR")
     if notice:

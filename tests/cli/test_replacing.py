@@ -169,9 +169,7 @@ def test_what_is_left_to_be_done_is_said_when_the_file_before_does_not_serve_eit
 def starting(machine: Machine, *more: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Begin an upgrade to what never comes to serve. It is the process of that number, inside."""
     machine.write(BEHAVIOUR, "import time; time.sleep(1000)")
-    # Whoever runs the tests in the background may ignore SIGINT, and what a process ignores its children do, too.
-    listening = "env --default-signal=INT appliance"
-    command = f"echo $$; exec {listening} upgrade /root/versions/bad.pyz {' '.join(more)}"
+    command = f"echo $$; exec appliance upgrade /root/versions/bad.pyz {' '.join(more)}"
     words = machine.inside("sh", "-c", command)
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

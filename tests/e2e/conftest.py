@@ -1,4 +1,7 @@
-"""Appliances to test against: one that all share, and a way to start others."""
+"""Appliances to test against: one that the tests of a module share, and a way to start others.
+
+None outlives its module: what goes on behind other tests takes their time.
+"""
 
 from __future__ import annotations
 
@@ -42,16 +45,16 @@ def starter(zipapp: Path, state: Path, started: list[running.Running]) -> Start:
     return begin
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def appliance(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    """The embedded default, but for its port, shared by all tests that leave it as it was."""
+    """The embedded default, but for its port, shared by a module's tests that leave it as it was."""
     state = tmp_path_factory.mktemp("state")
     started = running.start(zipapp, "--listen", running.ANY_PORT, state=state)
     yield started
     assert started.stop() == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lively(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
     """More symbols than the default, four ticks a second, and modest demands on a high signal: much comes soon."""
     state = tmp_path_factory.mktemp("lively")

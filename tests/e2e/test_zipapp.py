@@ -271,14 +271,44 @@ sys.addaudithook(tell)
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+OURS = (
+    r"compiles (<.* (trio|appliance_plugins|appliance\.(?!core\.errors))\..*|.*-packages/(appliance|trio)/.*)"
+)
 
 
 def test_a_warm_start_compiles_nothing(zipapp: Path, filled: Path, tmp_path: Path) -> None:
     """Neither modules, nor built-in plugins, nor the methods that attrs writes, but for those of any command."""
     environment = {"PATH": os.environ["PATH"], "SHIV_ROOT": str(filled)}
-    ours = r"compiles (<.* (trio|appliance_plugins|appliance\.(?!core\.errors))\..*|.*-packages/(appliance|trio)/.*)"
     assert "simulated" in served(zipapp, tmp_path, environment, "-P", "-c", COMPILES)
-    assert re.findall(ours, served(zipapp, tmp_path, environment, "-P", "-c", COMPILES)) == []
+    assert re.findall(OURS, served(zipapp, tmp_path, environment, "-P", "-c", COMPILES)) == []
+
+
+def test_a_user_waits_for_what_a_command_needs_alone(zipapp: Path, tmp_path: Path) -> None:
+    """The first start compiles what it uses, and no more; the next one finds it."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    first, second = (served(zipapp, tmp_path / "state", environment, "-P", "-c", COMPILES) for _ in range(2))
+    assert "-packages/appliance/app.py" in first
+    assert re.findall(OURS, second) == []
+    (build,) = tmp_path.glob(".cache/appliance/unpacked/appliance-*")
+    assert (build / "site-packages/pygments/lexer.py").exists()
+    assert list(build.rglob("pygments/**/*.pyc")) == []
+
+
+@pytest.mark.parametrize("says", [{"SHIV_ROOT": "{}/named"}, {"HOME": "{}", "PYTHONDONTWRITEBYTECODE": "1"}])
+def test_all_is_compiled_at_once_where_no_start_would_keep_it(
+    says: dict[str, str], zipapp: Path, tmp_path: Path
+) -> None:
+    """In a folder made ready for others, as that of an image, and where Python is told to keep no bytecode."""
+    environment = {name: value.format(tmp_path) for name, value in says.items()}
+    subprocess.run(command(zipapp, "version"), env=environment, check=True, timeout=PATIENCE)
+    (packages,) = tmp_path.glob("**/appliance-*/site-packages")
+    names = {path.relative_to(packages).with_suffix("") for path in packages.rglob("appliance/**/*.py")}
+    kept = {
+        path.relative_to(packages).parents[1] / path.name.partition(".")[0]
+        for path in packages.rglob("appliance/**/*.pyc")
+    }
+    assert len(names) > 300
+    assert names - kept == set()
 
 
 def served(zipapp: Path, state: Path, environment: dict[str, str], *words: str) -> str:

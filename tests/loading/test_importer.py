@@ -98,11 +98,17 @@ def test_no_bytecode_is_kept_that_could_be_taken_for_that_of_another(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["fees.py"]
 
 
-def test_the_bytecode_of_what_does_not_change_is_used_where_there_is_some(tmp_path: Path) -> None:
+@pytest.mark.parametrize("writes", [True, False])
+def test_the_bytecode_of_what_does_not_change_is_kept_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, writes: bool
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", not writes)
     file = write(tmp_path / "fees.py", "version = 1")
     assert load(file, changes=False).module.version == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"fees.py", *(["__pycache__"] if writes else [])}
     before = file.stat()
-    py_compile.compile(str(file), doraise=True)
+    if not writes:
+        py_compile.compile(str(file), doraise=True)
     write(file, "version = 2")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert load(file, changes=False).module.version == 1

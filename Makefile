@@ -28,17 +28,16 @@ serve: $(PYZ) ## Run the appliance; ARGS="--listen tls://127.0.0.1:9443" is pass
 	@exec $(BIN)/python $(PYZ) serve $(ARGS)
 
 # Many tests mostly wait, so that more may run at once than there are cores. Those that hold thousands of clients to their
-# intervals come when the others are done, two at once, and the longest first.
+# intervals come when the others are done, with a core for each, and the longest first.
 CROWDS := $(addprefix tests/e2e/test_,many_clients.py four_families.py plugin_churn.py postgres_load.py store_load.py resume_crowd.py attacks.py)
-
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 PYTEST := $(BIN)/python -m pytest --quiet --timeout=300 --dist=loadfile
-JOBS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 7 ? cores + 1 : 8)))
 
 .PHONY: test
 test: format lint types $(PYZ) .venv/installed-system build/websockets-13/.installed ## Check and test everything
 	@cd $(WEB) && npm test --silent > $(CURDIR)/build/web-tests 2>&1 || { cat $(CURDIR)/build/web-tests >&2; exit 1; }
-	@$(PYTEST) --numprocesses=$(JOBS) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
-	@exec $(PYTEST) --numprocesses=2 --no-loadscope-reorder $(CROWDS) $(ARGS)
+	@$(PYTEST) --numprocesses=$$(($(CORES) < 7 ? $(CORES) + 1 : 8)) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
+	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) : 4)) --no-loadscope-reorder $(CROWDS) $(ARGS)
 
 .PHONY: pyz
 pyz: $(PYZ) ## Build dist/appliance.pyz, the one file, with its checksum and its bill of materials

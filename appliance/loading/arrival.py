@@ -47,6 +47,10 @@ class Probed:
     finding: Finding
 
 
+class OvertimeError(PluginError):
+    """It took too long here, and would again."""
+
+
 async def read(path: Path, loaded: Loaded) -> Bundle:
     """Read a plugin of a folder, which must come from whom one may trust."""
     most = loaded.draft.plugins.bytes
@@ -81,6 +85,11 @@ async def imported(found: Probed, loaded: Loaded, fit: Callable[[Plugin], T]) ->
     return await within(partial(_fitted, what, fit), loaded, what.file)
 
 
+def to_retry(result: Probed | PluginError | None, error: PluginError) -> Probed | None:
+    """What may fit once others have changed: not what the probe has refused, nor what would keep all waiting again."""
+    return result if isinstance(result, Probed) and not isinstance(error, OvertimeError) else None
+
+
 async def within(work: Callable[[], T], loaded: Loaded, file: Path) -> T:
     """Run a plugin's code here, in no more than its time."""
     seconds = loaded.draft.plugins.check_within
@@ -92,7 +101,7 @@ async def within(work: Callable[[], T], loaded: Loaded, file: Path) -> T:
         rest = (
             "" if error.ended else "; its thread cannot be ended and runs on: restart the appliance in time"
         )
-        raise PluginError(
+        raise OvertimeError(
             f"{file}: is not imported within {seconds:g} s here, though it was in the probe "
             f"(plugins.check_within): it must not look at where it is{rest}"
         ) from None

@@ -122,7 +122,7 @@ class Turnover:
                 new, _ = await arrival.imported(_good(result), loaded, names.add)
             except PluginError as error:
                 faults.append(error)
-                self._miss(each, error, None if isinstance(result, PluginError) else result)
+                self._miss(each, error, arrival.to_retry(result, error))
                 continue
             plugins.append(new)
             if isinstance(each, Record):
@@ -278,7 +278,7 @@ class Turnover:
                 new.forget()
                 raise PluginError(f"{record.path}: {error}") from error
         except PluginError as error:
-            self._refuse(record, error, found)
+            self._refuse(record, error, arrival.to_retry(found, error))
             return
         record.plugin, record.error, record.waits = new, "", None
         if old is not None:

@@ -673,7 +673,8 @@ async def test_a_bad_file_keeps_nobody_from_anything(tmp_path: Path) -> None:
 
         nursery.start_soon(pulse)
         only_here = (
-            "import threading\nwhile threading.current_thread() is not threading.main_thread():\n    pass\n"
+            f"import threading\nwith open({str(tmp_path / 'tries')!r}, 'a') as tries:\n    tries.write('x')\n"
+            "while threading.current_thread() is not threading.main_thread():\n    pass\n"
         )
         live.drop("here.py", plugin("here", before=only_here))
         live.drop("loop.py", plugin("loop", before="while True: pass"))
@@ -685,6 +686,12 @@ async def test_a_bad_file_keeps_nobody_from_anything(tmp_path: Path) -> None:
         assert "loop.py:1: is not imported within 1 s (plugins.check_within)" in live.state("loop.py").error
         assert "is not imported within 1 s here, though it was in the probe" in live.state("here.py").error
         assert longest < 1, "the loop was never blocked for as long as a file loops"
+        live.drop("more.py", plugin("more"))
+        await live.stage.until(fees=1, more=1)
+        await live.turnover.look()
+        assert (tmp_path / "tries").read_text() == "xx", (
+            "in the probe and here, and not with each change of others"
+        )
         nursery.cancel_scope.cancel()
 
 

@@ -131,14 +131,18 @@ async def listen(
 ) -> None:
     """Accept until cancelled; each connection is served by a task in `connections`."""
     task_status.started()
-    exhausted = False
+    exhausted, pause = False, 0.0
     while True:
-        await trio.lowlevel.wait_readable(sock)
+        if exhausted:  # also when nobody waits: the last descriptor may have gone to the last who did
+            await trio.sleep(pause)
+        else:
+            await trio.lowlevel.wait_readable(sock)
         pulse.turn()
         try:
             for _ in range(_TURN):
                 accepted, address = sock.accept()
                 connections.start_soon(_guard, serve, accepted, _name(address))
+            pause = 0.0
         except BlockingIOError:
             # Not before all that waited are in: at the limit, each that leaves lets one in.
             if exhausted:
@@ -154,7 +158,7 @@ async def listen(
                     error=os.strerror(error.errno),
                     remedy="raise the limit of open files (ulimit -n, LimitNOFILE=)",
                 )
-            await trio.sleep(_PAUSE)
+            pause = _PAUSE
 
 
 async def _guard(serve: Serve, sock: socket.socket, address: str) -> None:

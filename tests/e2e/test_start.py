@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -188,21 +189,25 @@ def test_streams_that_are_closed_are_no_obstacle(zipapp: Path, tmp_path: Path, c
     words = shlex.join(
         [*running.command(zipapp), "serve", "--state-dir", str(tmp_path), "--listen", f"unix:{path}"]
     )
-    with subprocess.Popen(
+    process = subprocess.Popen(
         ["sh", "-c", f"exec {words} {closed}"],
         env=running.surroundings(zipapp),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    ) as process:
+    )
+    with (
+        process,
+        contextlib.closing(socket.socket(socket.AF_UNIX)) as client,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
         deadline = time.monotonic() + running.PATIENCE
-        while not path.is_socket():
+        while client.connect_ex(str(path)):
             assert process.poll() is None
             assert time.monotonic() < deadline
             select.select((), (), (), 0.02)
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(path))
-            client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
         process.terminate()
 
         assert process.wait(running.PATIENCE) == 0

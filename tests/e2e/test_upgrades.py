@@ -116,6 +116,11 @@ def test_nobody_notices_upgrades_under_load(
             after = in_place(machine)
         assert clients.tell("settle", offset=last, seconds=PATIENCE)["done"]
         found = clients.tell("report")
+    sources, compiled = machine.run(
+        f"cd /var/cache/appliance/unpacked/appliance-0.2.{upgrades - 1}-*/site-packages/appliance\n"
+        "find . -name '*.py' | wc -l\nfind . -name '*.pyc' | wc -l"
+    ).split()
+    assert int(compiled) == int(sources) > 300  # before the restart, so that nobody waits for it
     assert after == (before if upgrades == 2 else f"0.2.{upgrades - 2}")
     assert publisher.refused == 0
     assert (one.faults, one.comebacks) == ([], upgrades)

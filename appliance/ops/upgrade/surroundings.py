@@ -61,11 +61,13 @@ ExecReload=
 ExecStop=
 ExecStopPost=
 StandardInput=null
+Environment=PYTHONDONTWRITEBYTECODE=1
 StandardOutput=file:{output}
 StandardError=file:{error}
 """
 """What is not as the unit has it: it runs once and tells nobody, and takes nothing away from the one that runs.
-Credentials are where that one has them."""
+Credentials are where that one has them. A file that is new here compiles all of itself when Python keeps no bytecode:
+now, and not as it starts, when clients wait for it."""
 
 
 @attrs.frozen

@@ -5,7 +5,6 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.NOTPARALLEL:  # the steps share one environment
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
@@ -15,6 +14,8 @@ PYZ := dist/appliance.pyz
 
 # The zipapp unpacks itself once per build: here, not in the home folder, so that `make clean` finds it.
 export SHIV_ROOT := $(CURDIR)/build/unpacked
+
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 
 # What is imported by thousands of tests, in many processes, is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,14 +31,21 @@ serve: $(PYZ) ## Run the appliance; ARGS="--listen tls://127.0.0.1:9443" is pass
 # Many tests mostly wait, so that more may run at once than there are cores. Those that hold thousands of clients to their
 # intervals come when the others are done, with a core for each, and the longest first.
 CROWDS := $(addprefix tests/e2e/test_,many_clients.py four_families.py plugin_churn.py postgres_load.py store_load.py resume_crowd.py attacks.py)
-CORES := $(shell getconf _NPROCESSORS_ONLN)
-PYTEST := $(BIN)/python -m pytest --quiet --timeout=300 --dist=loadfile
+PYTEST := $(BIN)/python -m pytest --quiet --timeout=300 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: format lint types $(PYZ) .venv/installed-system build/websockets-13/.installed ## Check and test everything
+test: ## Check and test everything
+	@$(MAKE) --jobs=$(CORES) check
+	@$(PYTEST) --numprocesses=$$(($(CORES) < 6 ? $(CORES) + 2 : 8)) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
+	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) : 4)) $(CROWDS) $(ARGS)
+
+# With `make --jobs=N`, as `make test` has it, N steps at once.
+.PHONY: check
+check: format lint types page .venv/installed-system build/websockets-13/.installed ## Set all up, and check all that is checked before the tests
+
+.PHONY: page
+page: $(PYZ) ## Test the page that the appliance serves, apart from a browser
 	@cd $(WEB) && npm test --silent > $(CURDIR)/build/web-tests 2>&1 || { cat $(CURDIR)/build/web-tests >&2; exit 1; }
-	@$(PYTEST) --numprocesses=$$(($(CORES) < 7 ? $(CORES) + 1 : 8)) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
-	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) : 4)) --no-loadscope-reorder $(CROWDS) $(ARGS)
 
 .PHONY: pyz
 pyz: $(PYZ) ## Build dist/appliance.pyz, the one file, with its checksum and its bill of materials
@@ -98,6 +106,8 @@ clean: ## Remove all that was made here
 $(BIN)/python:
 	@packaging/make-venv .venv
 
+.venv/installed-test: | .venv/installed-build  # one after the other
+
 .venv/installed-build .venv/installed-test: .venv/installed-%: packaging/requirements-%.txt | $(BIN)/python
 	@echo "Installing $<" >&2
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
@@ -108,7 +118,7 @@ $(BIN)/python:
 	@touch $@
 
 # Apart from the environment, which has a later release: some clients in the documents are written for this one.
-build/websockets-13/.installed: packaging/websockets-13.txt | $(BIN)/python
+build/websockets-13/.installed: packaging/websockets-13.txt | .venv/installed-test
 	@echo "Installing $<" >&2
 	@rm -rf $(@D)
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< --target $(@D)
@@ -149,7 +159,7 @@ $(PYZ): build/files build/web .venv/installed-build
 	@echo "Building $@" >&2
 	@$(BIN)/python packaging/build_zipapp.py
 else
-$(PYZ): always
+$(PYZ): always | $(WEB)/node_modules/.installed .venv/installed-build
 	@mkdir -p build
 	@$(shell command -v flock && echo build/lock) $(MAKE) BUILD_IS_MINE=yes $@
 endif

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SOMEBODY = 12_345
 """A user that owns nothing else."""
+WAITING = ("e2e", "cli", "packaging")
+"""Folders of tests that mostly wait, for processes that they start."""
 
 
 # What tests share says what it has found, as they do.
@@ -51,6 +54,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--attack-seconds", type=float, default=1.5, help="how long attacks of a kind last")
     group.addoption("--cases", type=int, default=150, help="cases of each property that is fuzzed")
     group.addoption("--first-seed", type=int, default=1, help="seed of the first of those runs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those that wait, several at once, and end with those that keep all cores busy until the last."""
+    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in WAITING)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test out of every collection of garbage: it takes longer than many tests."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

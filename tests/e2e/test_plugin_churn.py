@@ -38,7 +38,7 @@ OTHERS = ("market:*", "predictions:*", "trades:*", "portfolio:*", "signals:all",
 MORE_MEMORY = 32 * 1024**2
 """Bytes by which the appliance may have grown: what an allocator keeps is not given back at once."""
 
-SETTINGS = ("plugins.settle=20ms", "plugins.look_every=500ms", "sources.simulated.interval=500ms")
+SETTINGS = ("plugins.settle=20ms", "plugins.look_every=500ms")
 
 CENSUS = """
 import gc
@@ -53,7 +53,7 @@ def count(task):
 
 
 async def produce(feed, settings):
-    async for _ in feed.every(0.25):
+    async for _ in feed.every(0.5):
         gc.collect()
         found = {
             "tasks": count(trio.lowlevel.current_root_task()),

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from tests.e2e.running import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from websockets.sync.client import ClientConnection
@@ -35,17 +35,24 @@ found by the garbage collector, which `close` has look at once: later, another t
 
 class ResumingClient:
     """Reads one topic. `data` is what each event held, `faults` what must not have happened: offsets that were left
-    out or came twice, and a resume that did not recover. `connect` opens a socket, or raises OSError.
+    out or came twice, and a resume that did not recover. `connect` opens a socket, or raises OSError. One that has been
+    there before goes on from its `position`.
     """
 
-    def __init__(self, topic: str, connect: Callable[[], ClientConnection]) -> None:
+    def __init__(
+        self,
+        topic: str,
+        connect: Callable[[], ClientConnection],
+        *,
+        position: Mapping[str, Any] | None = None,
+    ) -> None:
         self.topic = topic
         self.data: list[dict[str, Any]] = []
         self.arrived: list[float] = []
         self.faults: list[str] = []
         self.comebacks = 0
         self._connect = connect
-        self._position: dict[str, Any] | None = None
+        self._position = None if position is None else dict(position)
         self._changed = threading.Condition()
         self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -59,6 +66,11 @@ class ResumingClient:
                 left = deadline - time.monotonic()
                 assert left > 0, f"{len(self.data)} events after {within:g} s, faults: {self.faults[:5]}"
                 self._changed.wait(left)
+
+    @property
+    def position(self) -> dict[str, Any]:
+        assert self._position is not None, "not subscribed"
+        return self._position
 
     def wait_until_subscribed(self) -> None:
         with self._changed:

@@ -21,6 +21,7 @@ from tests.e2e.resuming import UNMET, ResumingClient
 from tests.postgres import Database, free_port
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -81,6 +82,7 @@ class Site:
     random: random.Random
     port: int = attrs.field(factory=free_port)
     process: running.Running | None = None
+    trusted: ssl.SSLContext | None = None
     done: threading.Event = attrs.field(factory=threading.Event)
 
     def begin(self) -> None:
@@ -104,6 +106,8 @@ class Site:
         else:
             self.fresh.execute("CREATE INDEX ON rows (at, id)")
         self.serve()
+        assert self.process is not None
+        self.trusted = self.process.ssl_context()
 
     def serve(self) -> None:
         self.process = running.start(
@@ -116,7 +120,7 @@ class Site:
 
     def connect(self) -> ClientConnection:
         assert self.process is not None
-        return self.process.connect(open_timeout=5)
+        return self.process.connect(open_timeout=5, ssl=self.trusted)
 
     def write(self, writer: int, seed: int) -> None:
         """Write rows in transactions until the run is done; some are rolled back, some take long, some are old."""

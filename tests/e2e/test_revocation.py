@@ -39,6 +39,7 @@ url = "tcp://127.0.0.1:0"
 
 [sources.simulated]
 interval = "200ms"
+symbols = ["BTC", "ETH", "SOL"]
 
 [trading]
 price_interval = "500ms"

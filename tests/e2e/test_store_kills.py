@@ -25,7 +25,8 @@ from tests.e2e.resuming_http import Account, Asking, PollingClient, Returning, S
 from tests.postgres import Database, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    import ssl
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from websockets.sync.client import ClientConnection
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 KILLS: Final = 5
 """Of one run, while it serves; some more come while it starts."""
 PUBLISHERS: Final = 2
+PAUSE: Final = 0.01
+"""Seconds between two requests of a publisher, on average: about as many as one takes."""
 WRITERS: Final = 2
 PUBLISHED: Final = "orders:all"
 TOPICS: Final = (PUBLISHED, "window:all", "xid:all")
@@ -115,6 +118,7 @@ class Site:
     dice: random.Random
     port: int = attrs.field(factory=free_port)
     process: running.Running | None = None
+    trusted: ssl.SSLContext | None = None
     done: threading.Event = attrs.field(factory=threading.Event)
     kills: int = 0
 
@@ -143,17 +147,20 @@ class Site:
         self.fresh.execute("CREATE INDEX ON rows (at, id)")
         self.fresh.execute("CREATE INDEX ON rows (xid, id)")
         self.serve()
+        assert self.process is not None
+        self.trusted = self.process.ssl_context()
 
     def serve(self) -> None:
         self.process = running.start(self.zipapp, *self.words, state=self.state)
 
     def connect(self) -> ClientConnection:
         assert self.process is not None
-        return self.process.connect(open_timeout=5)
+        return self.process.connect(open_timeout=5, ssl=self.trusted)
 
     def asking(self) -> Asking:
         assert self.process is not None
-        return Asking(self.port, self.process.key, self.process.ssl_context())
+        assert self.trusted is not None
+        return Asking(self.port, self.process.key, self.trusted)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -209,7 +216,8 @@ class Publisher:
     """An application that sends each request until it is answered. `kept` says what has become of its events."""
 
     number: int
-    asking: Asking
+    client: http.client.HTTPSConnection
+    headers: Mapping[str, str]
     dice: random.Random
     kept: list[tuple[str, int, dict[str, int]]] = attrs.field(factory=list)
     faults: list[str] = attrs.field(factory=list)
@@ -218,7 +226,7 @@ class Publisher:
 
     def publish(self, until: threading.Event) -> None:
         request = 0
-        while not until.is_set():
+        while not until.wait(self.dice.expovariate(1 / PAUSE)):
             request += 1
             key = f"{self.number}-{request}"
             data = [self._next() for _ in range(self.dice.randint(1, 5))]
@@ -238,22 +246,21 @@ class Publisher:
         self, key: str, data: list[dict[str, int]]
     ) -> list[tuple[str, int, dict[str, int]]]:
         while True:
-            with contextlib.suppress(*_GONE), self.asking.connection() as client:
-                receipt = self._send(client, key, data)
+            with contextlib.suppress(*_GONE):
+                receipt = self._send(key, data)
                 self.duplicates += receipt["duplicate"]
                 places = [place for event in receipt["events"] for place in event["topics"]]
                 return [
                     (place["epoch"], place["offset"], each) for place, each in zip(places, data, strict=True)
                 ]
+            self.client.close()  # the next request opens it again
             time.sleep(_AGAIN)
 
-    def _send(
-        self, client: http.client.HTTPSConnection, key: str, data: list[dict[str, int]]
-    ) -> dict[str, Any]:
+    def _send(self, key: str, data: list[dict[str, int]]) -> dict[str, Any]:
         events = [{"channel": "orders", "key": "all", "data": each} for each in data]
-        headers = {**self.asking.headers, "Content-Type": "application/json", "Idempotency-Key": key}
-        client.request("POST", "/api/v1/publish", json.dumps(events), headers)
-        with client.getresponse() as answer:
+        headers = {**self.headers, "Content-Type": "application/json", "Idempotency-Key": key}
+        self.client.request("POST", "/api/v1/publish", json.dumps(events), headers)
+        with self.client.getresponse() as answer:
             content = answer.read()
         if answer.status != http.HTTPStatus.OK:
             self.faults.append(f"{key}: {answer.status} {content!r}")
@@ -291,8 +298,9 @@ def working(site: Site, publishers: list[Publisher], seed: int) -> Iterator[None
 
 def wait_until_there_is_something(site: Site, asking: Asking) -> None:
     """Wait until each topic has an event that is kept: from then on nobody begins anew."""
-    first = Publisher(-1, asking, site.dice)
-    assert first.send_until_answered("first", [{"writer": -1, "n": 0}])
+    with asking.connection() as client:
+        first = Publisher(-1, client, asking.headers, site.dice)
+        assert first.send_until_answered("first", [{"writer": -1, "n": 0}])
     assert site.process is not None
     deadline = time.monotonic() + running.PATIENCE
     while not all(newest(site.process, topic) for topic in TOPICS):
@@ -324,9 +332,17 @@ def test_killed_at_any_instant_nothing_is_lost_and_nothing_comes_twice(
     site.begin()
     try:
         asking = site.asking()
-        publishers = [Publisher(n, asking, random.Random(100 * seed + n)) for n in range(PUBLISHERS)]
         wait_until_there_is_something(site, asking)
         with contextlib.ExitStack() as stack:
+            publishers = [
+                Publisher(
+                    n,
+                    stack.enter_context(asking.connection()),
+                    asking.headers,
+                    random.Random(100 * seed + n),
+                )
+                for n in range(PUBLISHERS)
+            ]
             sockets = {topic: stack.enter_context(ResumingClient(topic, site.connect)) for topic in TOPICS}
             others: list[Returning] = [StreamClient(asking, TOPICS), PollingClient(asking, TOPICS)]
             for other in others:

@@ -11,10 +11,10 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,33 +26,33 @@ from tests.e2e.running import PATIENCE, Running, run, start
 from tests.postgres import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.e2e.conftest import Invoke, Start
 
 pytestmark = UNMET
 
 TOPIC = "price:BTC"
+UNWATCHED = ("market", "portfolio", "predictions", "signals", "trades", "scores", "drift")
 DURABLE = (
-    "--set",
     "channels.price.history.durable=true",
-    "--set",
-    "sources.simulated.interval=50ms",
-    "--set",
     "channels.price.publish=true",
+    "sources.simulated.interval=20ms",
+    'sources.simulated.symbols=["BTC", "ETH", "SOL"]',
+    *(f"channels.{name}.enabled=false" for name in UNWATCHED),
 )
+"""Of prices and alerts."""
 MANY = (
-    "--set",
+    *DURABLE,
     "sources.simulated.interval=10ms",
-    "--set",
     "channels.price.history.count=100000",
-    "--set",
     "channels.price.history.bytes=64MiB",
 )
 ENOUGH = 400
 """Events of a topic, which are some pages of the file."""
 PAGE = 4096
 INDEX_LEAF = 0x0A
+TABLE_LEAF = 0x0D
 """The first byte of such a page, as SQLite writes it."""
 VERSION = 60
 """Where it writes the version."""
@@ -70,10 +70,15 @@ def begin(start: Start) -> Any:
     """Start the same appliance again and again: at one port, with one state folder."""
     port = free_port()
 
-    def begun(*more: str) -> Running:
-        return start("--listen", f"tls://127.0.0.1:{port}", *DURABLE, *more)
+    def begun() -> Running:
+        return start("--listen", f"tls://127.0.0.1:{port}", *settings(DURABLE))
 
     return begun
+
+
+def settings(values: Iterable[str]) -> Iterator[str]:
+    for value in values:
+        yield from ("--set", value)
 
 
 def more_come(client: ResumingClient, count: int = 20) -> None:
@@ -211,7 +216,7 @@ class Site:
     process: Running | None = None
 
     def serve(self) -> Running:
-        words = ("--listen", f"tls://127.0.0.1:{self.port}", *DURABLE)
+        words = ("--listen", f"tls://127.0.0.1:{self.port}", *settings(DURABLE))
         self.process = start(self.zipapp, *words, state=self.disk.folder, before=self.disk.enter)
         self.process.state = self.disk.seen
         return self.process
@@ -284,6 +289,30 @@ def test_a_disk_that_is_full_at_the_start(site: Site) -> None:
 # --- Files that are not as they were written. ---
 
 
+@attrs.frozen
+class Filled:
+    """What an appliance has left, and where one of its clients stood."""
+
+    state: Path
+    position: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def filled(start_shared: Start) -> Filled:
+    running = start_shared(*settings(MANY))
+    with ResumingClient(TOPIC, lambda: running.connect(open_timeout=5)) as client:
+        more_come(client, ENOUGH)
+        assert running.stop() == 0
+    assert client.faults == []
+    return Filled(running.state, client.position)
+
+
+@pytest.fixture
+def file(filled: Filled, tmp_path: Path) -> Path:
+    """One of the test's own, in the state folder of what it starts."""
+    return shutil.copytree(filled.state, tmp_path / "state") / "store.db"
+
+
 def overwrite_head(content: bytearray) -> None:
     content[:100] = b"\xff" * 100
 
@@ -301,7 +330,7 @@ def raise_version(content: bytearray) -> None:
 
 
 def overwrite_page_of_table(content: bytearray) -> None:
-    place = content.index(DATA) // PAGE * PAGE
+    place = place_of_event(content) // PAGE * PAGE
     content[place : place + PAGE] = b"\xff" * PAGE
 
 
@@ -318,8 +347,14 @@ def overwrite_page_of_index(content: bytearray) -> None:
 
 def change_event(content: bytearray) -> None:
     """What SQLite cannot see."""
-    place = content.index(DATA) + len(DATA)
+    place = place_of_event(content) + len(DATA)
     content[place : place + 10] = content[place : place + 10][::-1]
+
+
+def place_of_event(content: bytearray) -> int:
+    """Find one that counts: pages that have become others have remains of some."""
+    found = (match.start() for match in re.finditer(re.escape(DATA), content))
+    return next(place for place in found if content[place // PAGE * PAGE] == TABLE_LEAF)
 
 
 @pytest.mark.parametrize(
@@ -332,18 +367,21 @@ def change_event(content: bytearray) -> None:
     ],
 )
 def test_a_file_that_cannot_be_used_is_left_alone(
-    harm: Callable[[bytearray], None], status: int, words: str, begin: Any, tmp_path: Path, invoke: Invoke
+    harm: Callable[[bytearray], None],
+    status: int,
+    words: str,
+    file: Path,
+    filled: Filled,
+    start: Start,
+    invoke: Invoke,
 ) -> None:
-    running, file = begin(*MANY), tmp_path / "state" / "store.db"
-    with ResumingClient(TOPIC, lambda: running.connect(open_timeout=5)) as client:
-        more_come(client, ENOUGH)
-        assert running.stop() == 0
-        before = spoilt(file, harm)
-        checked = invoke("store", "check", "--state-dir", str(file.parent))
-        assert checked.returncode == status
-        assert words in checked.stdout + checked.stderr
-        running = begin(*MANY)
-        assert words in running.wait_for(UNKEPT)["reason"]
+    before = spoilt(file, harm)
+    checked = invoke("store", "check", "--state-dir", str(file.parent))
+    assert checked.returncode == status
+    assert words in checked.stdout + checked.stderr
+    running = start(*settings(MANY))
+    assert words in running.wait_for(UNKEPT)["reason"]
+    with returning(running, filled) as client:
         wait_until_told(client)
         more_come(client)
         told = store(running)
@@ -364,18 +402,15 @@ def test_a_file_that_cannot_be_used_is_left_alone(
     ],
 )
 def test_a_channel_of_which_something_is_damaged_goes_on_in_memory(
-    harm: Callable[[bytearray], None], words: str, begin: Any, tmp_path: Path, invoke: Invoke
+    harm: Callable[[bytearray], None], words: str, file: Path, filled: Filled, start: Start, invoke: Invoke
 ) -> None:
-    running, file = begin(*MANY), tmp_path / "state" / "store.db"
-    with ResumingClient(TOPIC, lambda: running.connect(open_timeout=5)) as client:
-        more_come(client, ENOUGH)
-        assert running.stop() == 0
-        spoilt(file, harm)
-        checked = invoke("store", "check", "--state-dir", str(file.parent))
-        assert checked.returncode == 1
-        assert re.search(words, checked.stdout)
-        running = begin(*MANY)
-        assert "is damaged" in running.wait_for(UNREADABLE)["reason"]
+    spoilt(file, harm)
+    checked = invoke("store", "check", "--state-dir", str(file.parent))
+    assert checked.returncode == 1
+    assert re.search(words, checked.stdout)
+    running = start(*settings(MANY))
+    assert "is damaged" in running.wait_for(UNREADABLE)["reason"]
+    with returning(running, filled) as client:
         wait_until_told(client)
         more_come(client)
         told = store(running)
@@ -394,10 +429,12 @@ def spoilt(file: Path, harm: Callable[[bytearray], None]) -> bytes:
     return bytes(content)
 
 
+def returning(running: Running, filled: Filled) -> ResumingClient:
+    """Give the client that comes back to what has been spoilt."""
+    return ResumingClient(TOPIC, lambda: running.connect(open_timeout=5), position=filled.position)
+
+
 def wait_until_told(client: ResumingClient) -> None:
     """Wait until a client knows that it did not recover."""
-    deadline = time.monotonic() + PATIENCE
-    while not client.faults:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    client.wait_for(lambda _: bool(client.faults))
     assert client.faults[0].startswith("not recovered")

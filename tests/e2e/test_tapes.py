@@ -13,18 +13,25 @@ import pytest
 
 from appliance.sources.tapes.lines import Taped
 from appliance.sources.tapes.reading import read
-from tests.e2e.running import ANY_PORT, PATIENCE, Running, command, surroundings
+from tests.e2e.running import ANY_PORT, PATIENCE, Running, command, run, surroundings
 from tests.sources.tapes.reels import on_tape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tests.e2e.conftest import Invoke, Start
+    from tests.e2e.conftest import Start
 
 NAMES = ("price:*", "predictions:*", "market:*", "portfolio:*", "signals:all", "alerts:all", "trades:*")
 """All that the built-in channels publish, each event once, but for `trades:all`."""
 EVERY = ("--every", "200ms")
+SYMBOLS = ["BTC", "ETH", "SOL", "ADA", "AAPL", "MSFT", *(f"COIN{number}" for number in range(24))]
+LIVELY = (
+    *("--set", f"sources.simulated.symbols={SYMBOLS}"),
+    *("--set", "sources.simulated.interval=250ms"),
+    *("--set", "channels.signals.high=0.5"),
+)
+"""Four ticks a second, and modest demands on a high signal: much comes soon."""
 
 
 def source(appliance: Running, names: Iterable[str] = NAMES) -> tuple[str, ...]:
@@ -101,12 +108,14 @@ def by_topic(tape: Path) -> dict[str | None, list[bytes]]:
     return found
 
 
-@pytest.fixture
-def tape(lively: Running, invoke: Invoke, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def tape(zipapp: Path, start_shared: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few seconds of all built-in channels."""
-    path = tmp_path / "day.jsonl.gz"
-    done = invoke(*source(lively), "--for", "6s", str(path))
+    path = tmp_path_factory.mktemp("tape") / "day.jsonl.gz"
+    appliance = start_shared(*LIVELY)
+    done = run(zipapp, *source(appliance), "--for", "6s", str(path))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert appliance.stop() == 0
     return path
 
 
@@ -128,7 +137,8 @@ def test_what_is_played_is_what_was_recorded(zipapp: Path, tape: Path, tmp_path:
     assert [topic for topic, data in played.items() if data != original[topic]] == []
 
 
-def test_a_killed_recorder_leaves_what_was_written(lively: Running, zipapp: Path, tmp_path: Path) -> None:
+def test_a_killed_recorder_leaves_what_was_written(start: Start, zipapp: Path, tmp_path: Path) -> None:
+    lively = start(*LIVELY)
     tape = tmp_path / "day.jsonl.gz"
     kept = 0
     for wait in (0.0, 0.11, 0.23):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -17,7 +14,10 @@ from appliance.core.events import Entry
 from appliance.core.kept import Batch, Kept, Record
 from appliance.store import database, sweeping
 from appliance.store.store import open_store
-from tests.store.batches import CHANNELS, contents
+from tests.store.batches import CHANNELS, contents, folder_in_memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOPICS = tuple(f"{channel}:{key}" for channel in CHANNELS for key in "ABC")
 BODIES = st.binary(max_size=12) | st.just(b"x" * 5_000)
@@ -44,9 +44,7 @@ class Restarted(RuleBasedStateMachine):
         # So that a few entries are many, and the file is written to all the time.
         self.patch.setattr(sweeping, "MOST_ROWS", 3)
         self.patch.setattr(database, "CHECKPOINT", 5)
-        # In memory where the system has that: thousands of commits wait for no disk.
-        memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
-        self.folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
+        self.folder = folder_in_memory()
         self.place = 0
         self.number = 0
         self.epochs = 0

@@ -93,13 +93,13 @@ def as_found(path: Path, folder: Path) -> Contents:
 @pytest.mark.parametrize("times", [1, FOR_EVER], ids=["once", "until it is healed"])
 @pytest.mark.parametrize("how", FAILURES)
 def test_a_write_is_whole_or_refused_whichever_call_fails(
-    tmp_path: Path, disk: FailingDisk, how: str, times: int
+    memory: Path, disk: FailingDisk, how: str, times: int
 ) -> None:
-    before, after = outcome(tmp_path), outcome(tmp_path, change())
-    refused_then_another = outcome(tmp_path, another())
+    before, after = outcome(memory), outcome(memory, change())
+    refused_then_another = outcome(memory, another())
     refusals = 0
     for place in itertools.count():
-        path = tmp_path / f"{place}" / "store.db"
+        path = memory / f"{place}" / "store.db"
         path.parent.mkdir()
         store = begun(path)
         disk.fail(FAILURES[how], after=place, times=times)
@@ -112,13 +112,13 @@ def test_a_write_is_whole_or_refused_whichever_call_fails(
             failed = False
         failures = disk.failures
         disk.heal()
-        assert as_found(path, tmp_path / "copy") in ((before, after) if failed else (after,))
+        assert as_found(path, memory / "copy") in ((before, after) if failed else (after,))
         if failed:
             assert contents(store) == before
             store.write(another())
         expected = refused_then_another if failed else after
         assert contents(store) == expected
-        assert as_found(path, tmp_path / "copy") == expected
+        assert as_found(path, memory / "copy") == expected
         store.close()
         reopened = open_store(path, sync="full")
         assert contents(reopened) == expected
@@ -129,11 +129,9 @@ def test_a_write_is_whole_or_refused_whichever_call_fails(
 
 
 @pytest.mark.parametrize("how", ["full", "broken"])
-def test_a_start_that_fails_leaves_what_the_next_one_takes(
-    tmp_path: Path, disk: FailingDisk, how: str
-) -> None:
+def test_a_start_that_fails_leaves_what_the_next_one_takes(memory: Path, disk: FailingDisk, how: str) -> None:
     for place in itertools.count():
-        path = tmp_path / f"{place}" / "store.db"
+        path = memory / f"{place}" / "store.db"
         path.parent.mkdir()
         disk.fail(FAILURES[how], after=place)
         try:

@@ -101,6 +101,7 @@ def booted(*, newer: bool = False, files: Mapping[Path, str] | None = None) -> I
         *("--private-network", "--resolv-conf=off", "--timezone=off", "--console=pipe", "--boot"),
         *(f"--bind-ro={here}:{there}" for here, there in (files or {}).items()),
         "systemd.firstboot=off",
+        "systemd.condition-needs-update=no",  # as a server that has been up before
     ]
     unshared = ["unshare", "--mount", "--propagation=private", "sh", "-euc", _BOOT, "sh", name, *command]
     log = MACHINES / f"{name}.log"
@@ -129,7 +130,7 @@ class Machine:
 
     def is_up(self) -> bool:
         """Whether all that belongs to a start has been started, or has failed."""
-        told = self.attempt("systemctl is-system-running").stdout.strip()
+        told = self.attempt("systemctl is-system-running --wait").stdout.strip()
         return told in ("running", "degraded")
 
     def run(self, script: str, *, check: bool = True, **variables: str) -> str:
@@ -222,11 +223,13 @@ def _cannot(reason: str) -> NoReturn:
 def _root(*, newer: bool) -> Path:
     """The folder of a Debian, with its own systemd or with a newer one."""
     suite = SUITES[sys.version_info[:2]]
-    own = _made(_MAKE, suite, ",".join(PACKAGES), _mirror(suite), key=(suite, *PACKAGES))
-    return _made(_MAKE_NEWER, suite, " ".join(_NEWER), str(own), key=(own.name, *_NEWER)) if newer else own
+    own = _made(_MAKE, lambda: (suite, ",".join(PACKAGES), _mirror(suite)), key=(suite, *PACKAGES))
+    if not newer:
+        return own
+    return _made(_MAKE_NEWER, lambda: (suite, " ".join(_NEWER), str(own)), key=(own.name, *_NEWER))
 
 
-def _made(script: str, *words: str, key: tuple[str, ...]) -> Path:
+def _made(script: str, words: Callable[[], tuple[str, ...]], *, key: tuple[str, ...]) -> Path:
     """What the script makes in its first argument: once, and again when the script or the key changes."""
     folder = MACHINES / hashlib.sha256("\0".join((script, *key)).encode()).hexdigest()[:12]
     MACHINES.mkdir(parents=True, exist_ok=True)
@@ -235,7 +238,7 @@ def _made(script: str, *words: str, key: tuple[str, ...]) -> Path:
         if not folder.exists():
             unfinished = MACHINES / f"{folder.name}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            command = ["sh", "-euc", script, "sh", str(unfinished), *words]
+            command = ["sh", "-euc", script, "sh", str(unfinished), *words()]
             made = subprocess.run(command, capture_output=True, text=True, check=False)
             if made.returncode:
                 _cannot(f"no Debian could be made:\n{made.stdout[-2000:]}{made.stderr[-2000:]}")

@@ -45,15 +45,18 @@ def register_channels():
 """
 """A plugin that does harm once, and then counts."""
 
+_REMEMBER: Final = """
+mkdir -p /root/as-installed/systemd/system
+cp -a /etc/appliance /root/as-installed
+cp -a /etc/systemd/system/appliance.* /root/as-installed/systemd/system
+"""
 _RENEW: Final = """
 systemctl stop appliance.socket appliance.service
-rm -rf /etc/appliance /etc/systemd/system/appliance.service.d /var/lib/private/appliance
-cp -a /root/as-installed /etc/appliance
-python3 /root/appliance.pyz systemd install
+rm -rf /etc/appliance /etc/systemd/system/appliance.* /var/lib/private/appliance
+cp -a /root/as-installed/. /etc
 systemctl daemon-reload
 systemctl reset-failed
 journalctl --quiet --sync --rotate --vacuum-size=1
-systemctl start appliance.socket appliance.service
 """
 
 
@@ -64,15 +67,17 @@ def blocks() -> Mapping[str, str]:
 
 @contextlib.contextmanager
 def installed(zipapp: Path) -> Iterator[Machine]:
-    """A server on which the appliance is installed and runs; systemd is one that waits for reloads."""
+    """A server on which the appliance is installed; systemd is one that waits for reloads."""
+    install, start = blocks()["install"].splitlines()
+    assert start == "systemctl start appliance"
     with booted(newer=True, files={zipapp: "/root/appliance.pyz"}) as machine:
-        machine.run(f"cd\n{blocks()['install']}cp -a /etc/appliance /root/as-installed")
+        machine.run(f"cd\n{install}\n{_REMEMBER}")
         yield machine
 
 
-def as_installed(machine: Machine) -> None:
-    """Have it run as it did in the beginning, with nothing kept, and nothing in the journal."""
-    machine.run(_RENEW)
+def as_installed(machine: Machine, *, start: str = "appliance.socket appliance.service") -> None:
+    """Have all be as it was when it was installed, with nothing kept, and nothing in the journal; then start that."""
+    machine.run(f"{_RENEW}{start and f'systemctl start {start}'}")
 
 
 def everything(machine: Machine) -> set[str]:
@@ -105,7 +110,7 @@ def websocket(machine: Machine, *, key: str | None = None) -> ClientConnection:
 
 
 def unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.documents.systems import LIVELY
 from tests.e2e.running import PATIENCE
 from tests.edge.description.described import validator
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+    from tests.e2e.conftest import Start
     from tests.e2e.running import Running
 
 REPLAY = {
@@ -29,8 +31,14 @@ LOOKED_AT = 3
 
 
 @pytest.fixture(scope="module")
-def document(lively: Running) -> dict[str, Any]:
-    status, document = lively.get("/api/v1/asyncapi.json")
+def running(start_shared: Start) -> Running:
+    options = (*LIVELY, "trading.price_interval=250ms", "trading.portfolio_interval=250ms")
+    return start_shared(*(word for option in options for word in ("--set", option)))
+
+
+@pytest.fixture(scope="module")
+def document(running: Running) -> dict[str, Any]:
+    status, document = running.get("/api/v1/asyncapi.json")
     assert status == 200
     told: dict[str, Any] = document
     return told
@@ -86,12 +94,12 @@ def document(lively: Running) -> dict[str, Any]:
     ],
 )
 def test_what_is_told_is_described(
-    lively: Running, document: dict[str, Any], path: str, said: list[Any], kinds: set[str | None]
+    running: Running, document: dict[str, Any], path: str, said: list[Any], kinds: set[str | None]
 ) -> None:
     described = messages(document, path)
     heard: Counter[str | None] = Counter()
     deadline = time.monotonic() + PATIENCE
-    with lively.connect(path) as socket:
+    with running.connect(path, max_queue=None) as socket:  # one that is full would not hear the end
         for each in said:
             socket.send(each if isinstance(each, str) else json.dumps(each))
         while missing := kinds - heard.keys():

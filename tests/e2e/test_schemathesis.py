@@ -40,7 +40,7 @@ key = "{KEY}"
 publish = ["*"]
 
 [limits]  # those of rates would answer in place of what is asked for
-wait = "100ms"
+wait = "10ms"
 messages_per_minute = 100_000_000
 connections_per_minute = 100_000_000
 failed_logins = 100_000_000

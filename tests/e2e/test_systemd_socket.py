@@ -6,7 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Self
 
-from tests.installed import CONFIGURATION, PORT, configure, unverified
+from tests.installed import CONFIGURATION, PORT, as_installed, configure, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ class Caller:
         self.refused: list[str] = []
         self._machine = machine
         self._ended = threading.Event()
+        self._tls = unverified()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
@@ -49,7 +50,7 @@ class Caller:
     def _run(self) -> None:
         while not self._ended.wait(0.02):
             try:
-                with self._machine.connect(PORT) as raw, unverified().wrap_socket(raw) as client:
+                with self._machine.connect(PORT) as raw, self._tls.wrap_socket(raw) as client:
                     client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                     answer = client.recv(100)
                     # One that was let in before the stop may be told to come back.
@@ -70,11 +71,12 @@ def test_over_twenty_restarts_nobody_is_refused(machine: Machine) -> None:
     assert caller.served >= 20
 
 
-def test_a_socket_that_nobody_configured_stops_the_start(machine: Machine) -> None:
-    file = machine.root / CONFIGURATION.lstrip("/")
+def test_a_socket_that_nobody_configured_stops_the_start(shared: Machine) -> None:
+    as_installed(shared, start="")
+    file = shared.root / CONFIGURATION.lstrip("/")
     file.write_text(file.read_text().replace(":8443", ":9443"))
-    assert machine.attempt("systemctl restart appliance").returncode != 0
-    said = machine.run("journalctl --quiet --output=cat --unit=appliance")
+    assert shared.attempt("systemctl start appliance").returncode != 0
+    said = shared.run("journalctl --quiet --output=cat --unit=appliance")
     assert (
         "systemd has opened 0.0.0.0:8443 (appliance.socket), and the configuration listens on tls://0.0.0.0:9443"
         in said

@@ -25,7 +25,7 @@ def browser(running: Running) -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture(params=["node", "chromium"])
+@pytest.fixture(params=["chromium", "node"])
 def stage(
     request: pytest.FixtureRequest, browser: Browser, running: Running, tmp_path: Path
 ) -> Iterator[Stage]:

@@ -16,8 +16,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -25,13 +26,16 @@ from tests.e2e.chromium import Tab
 from tests.e2e.running import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from playwright.sync_api import Browser, ConsoleMessage
 
     Words = list[Any]
     """What was written to the console in one call."""
     Passes = Callable[[Words], object]
+
+T = TypeVar("T")
 
 CLIENTS = Path(__file__).resolve().parent.parent / "clients"
 CONSOLE = "console-as-json.js"
@@ -175,20 +179,27 @@ class Example(abc.ABC):
         """Wait until it has said so many things that pass, and give them."""
         return self._wait(lambda: [words for words in self.said() if passes(words)], times)
 
-    def hear_different(self, passes: Passes, *, times: int = 2) -> list[Words]:
-        """As `hear`, but what was said twice counts once."""
+    def hear_different(
+        self, passes: Passes, *, times: int = 2, meanwhile: Callable[[], object] | None = None
+    ) -> list[Words]:
+        """As `hear`, but what was said twice counts once. `meanwhile` is done again and again until then."""
         return self._wait(
             lambda: [
                 json.loads(text)
                 for text in dict.fromkeys(json.dumps(words) for words in self.said() if passes(words))
             ],
             times,
+            meanwhile,
         )
 
-    def _wait(self, find: Callable[[], list[Words]], times: int) -> list[Words]:
+    def _wait(
+        self, find: Callable[[], list[Words]], times: int, meanwhile: Callable[[], object] | None = None
+    ) -> list[Words]:
         deadline = time.monotonic() + PATIENCE
         while len(found := find()) < times:
             assert time.monotonic() < deadline, f"{len(found)} in {self.said()[-20:]}, {self.complaints()}"
+            if meanwhile is not None:
+                meanwhile()
             self.pause()
         return found
 
@@ -274,11 +285,14 @@ def site(folder: Path) -> Iterator[str]:
 
 @attrs.frozen(kw_only=True)
 class Stage:
-    """Where scripts run: each in a process of Node, or in a page of a site that is not the appliance's."""
+    """Where scripts run: each in a process of Node, or in a page of a site that is not the appliance's.
+
+    Without a browser it has no pages.
+    """
 
     engine: str
     folder: Path
-    browser: Browser
+    browser: Browser | None
     certificate: Path
     cleanup: contextlib.ExitStack
 
@@ -292,6 +306,7 @@ class Stage:
 
     def show(self, name: str, *, module: bool) -> _InPage:
         """Open a page with a script of the folder, in Chromium."""
+        assert self.browser is not None, "there is no browser"
         page = PAGE.format(name=name, kind="module" if module else "text/javascript")
         (self.folder / "index.html").write_text(page, encoding="utf-8")
         (self.folder / CONSOLE).write_bytes((CLIENTS / CONSOLE).read_bytes())
@@ -310,3 +325,21 @@ class Stage:
             folder=self.folder,
             variables={"NODE_EXTRA_CA_CERTS": str(self.certificate)},
         )
+
+
+@contextlib.contextmanager
+def in_node(
+    see: Callable[[T, Stage], None], things: Iterable[T], *, folder: Path, certificate: Path
+) -> Iterator[Mapping[T, Future[None]]]:
+    """Have each thing seen in Node: all at once, and behind other tests, for some wait seconds to come back."""
+
+    def run(thing: T, place: Path) -> None:
+        place.mkdir()
+        with contextlib.ExitStack() as cleanup:
+            see(
+                thing,
+                Stage(engine="node", folder=place, browser=None, certificate=certificate, cleanup=cleanup),
+            )
+
+    with ThreadPoolExecutor() as pool:
+        yield {thing: pool.submit(run, thing, folder / f"{number}") for number, thing in enumerate(things)}

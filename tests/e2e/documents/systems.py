@@ -6,14 +6,14 @@ Must not know what their clients do.
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import random
 import re
 import socket
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import httpx
 
 from tests.e2e.conftest import MANY
 from tests.e2e.running import ANY_PORT, PATIENCE
@@ -72,14 +72,12 @@ def variables(text: str) -> tuple[str, ...]:
 
 def publish(running: Running, key: str, *events: Mapping[str, Any]) -> None:
     """Publish as an application does that has this key."""
-    answer = httpx.post(
-        running.url("http", "/api/v1/publish"),
-        json={"events": events},
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=PATIENCE,
-        trust_env=False,
-    )
-    assert answer.status_code == 200, answer.text
+    client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)
+    with contextlib.closing(client):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        client.request("POST", "/api/v1/publish", json.dumps({"events": events}), headers)
+        answer = client.getresponse()
+        assert answer.status == 200, answer.read()
 
 
 def free_port() -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,11 +17,12 @@ from websockets.sync.client import connect
 from tests.e2e.dialogue import Dialogue
 from tests.e2e.documents import application
 from tests.e2e.documents.blocks import Block, block, blocks
-from tests.e2e.documents.programs import Example, Program, Stage, python, says
-from tests.e2e.documents.systems import LIVELY, free_port, profile, with_real_rows, words
+from tests.e2e.documents.programs import Example, Program, Stage, in_node, python, says
+from tests.e2e.documents.systems import free_port, profile, publish, with_real_rows, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from tests.e2e.conftest import Start
@@ -38,11 +41,25 @@ SHOWN = "const showNotification = (alert) => console.log('Shown:', alert);\n"
 COUNTED = "\nimport json\nprint(json.dumps([total, predictions_count, channels]))\n"
 """What becomes of a block's counts."""
 
+TRADER = "key-of-the-trader"
+
 
 @pytest.fixture(scope="module")
 def running(start_shared: Start) -> Running:
-    """The profile, but for the time after which a silent client is asked for a sign of life: half a minute there."""
-    return start_shared(*words(profile(NAME), *LIVELY, "heartbeat.interval=1s"))
+    """The profile, but for the time after which a silent client is asked for a sign of life: half a minute there.
+
+    An application may add signals, so that no test waits for the market to give one that is worth an alert.
+    """
+    publishing = (
+        f'auth.keys=[{{name="trader", key="{TRADER}", publish=["signals"]}}]',
+        "channels.signals.publish=true",
+    )
+    soon = (
+        'sources.simulated.symbols=["AAPL", "MSFT"]',
+        "sources.simulated.interval=250ms",
+        "heartbeat.interval=200ms",
+    )
+    return start_shared(*words(profile(NAME), *publishing, *soon), key=TRADER)
 
 
 def place(running: Running) -> str:
@@ -92,14 +109,24 @@ def follow_predictions(scene: Scene) -> None:
 
 
 def show_alerts(scene: Scene) -> None:
+    numbers = itertools.count()
     example = scene.run(SHOWN)
-    alerts = example.hear_different(says("Alert:"))
+    alerts = example.hear_different(
+        says("Alert:"),
+        meanwhile=lambda: worth_an_alert(scene.running, f"{scene.stage.engine}-{next(numbers)}"),
+    )
     notified = example.hear_different(says("Shown:"))
 
     assert [alert for _, alert in notified][:2] == [alert for _, alert in alerts][:2]
     for _, alert in alerts:
         assert alert.keys() >= {"type", "symbol", "message", "severity"}
     assert example.complaints() == []
+
+
+def worth_an_alert(running: Running, symbol: str) -> None:
+    """Publish a signal for which the appliance's own rules raise an alert, once in a while for each symbol."""
+    signal = {"symbol": symbol, "confidence": 0.85, "severity": "high", "description": "It goes up"}
+    publish(running, TRADER, {"channel": "signals", "key": symbol, "data": signal})
 
 
 def answer_pings(scene: Scene) -> None:
@@ -112,7 +139,7 @@ def answer_pings(scene: Scene) -> None:
 def come_back(scene: Scene) -> None:
     """The block shows nothing of what it receives, so that the appliance has to say that it came."""
     port = free_port()
-    profiled = words(profile(NAME), *LIVELY, port=port)
+    profiled = words(profile(NAME), port=port)
     first = scene.start(*profiled)
     example = scene.stage.run(scene.block.here(place(first)))
     first.wait_for("session opened", path="/ws/predictions/AAPL")
@@ -166,11 +193,36 @@ JAVASCRIPT = {
 """What each block has to see, by the heading above it."""
 
 
-@pytest.mark.parametrize("block", blocks(NAME, "javascript"), ids=str)
+SCRIPTS = blocks(NAME, "javascript")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_the_background(
+    running: Running, start_shared: Start, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[Block, Future[None]]]:
+    """What the blocks see in Node."""
+
+    def see(block: Block, stage: Stage) -> None:
+        start = partial(start_shared, state=stage.folder / "state")
+        JAVASCRIPT[block.title](Scene(block, stage, running, start))
+
+    folder = tmp_path_factory.mktemp("in-node")
+    with in_node(see, SCRIPTS, folder=folder, certificate=running.certificate) as seen:
+        yield seen
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
 def test_each_javascript_block_sees_what_it_is_for(
-    block: Block, stage: Stage, running: Running, start: Start
+    block: Block,
+    stage: Stage,
+    running: Running,
+    start: Start,
+    in_the_background: Mapping[Block, Future[None]],
 ) -> None:
-    JAVASCRIPT[block.title](Scene(block, stage, running, start))
+    if stage.engine == "node":
+        in_the_background[block].result()
+    else:
+        JAVASCRIPT[block.title](Scene(block, stage, running, start))
 
 
 @pytest.mark.parametrize("release", ["of its time", "of today"])
@@ -221,12 +273,13 @@ class Application:
             yield program
 
 
-@pytest.fixture
-def ara(start: Start, tmp_path: Path) -> Application:
+@pytest.fixture(scope="module")
+def ara(start_shared: Start, tmp_path_factory: pytest.TempPathFactory) -> Application:
     """The profile with the lines for real rows in use, and the application that gives them."""
-    folder = tmp_path / "application"
-    file, keys = with_real_rows(NAME, tmp_path)
-    running = start(*words(file), key=keys["clients"])
+    above = tmp_path_factory.mktemp("ara")
+    folder = above / "application"
+    file, keys = with_real_rows(NAME, above)
+    running = start_shared(*words(file), key=keys["clients"], state=above / "state")
     assert application.write(folder) == [
         "ara/api/websocket/handlers.py",
         "ara/api/websocket/connection_manager.py",
@@ -234,7 +287,7 @@ def ara(start: Start, tmp_path: Path) -> Application:
     return Application(folder, running, keys[PUBLISHER])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clients(ara: Application) -> Iterator[dict[str, Dialogue]]:
     """A client on each path, by the type of the updates that it gets."""
     paths = {

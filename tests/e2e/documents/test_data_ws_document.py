@@ -82,11 +82,15 @@ def database() -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def running(start_shared: Start, database: Database) -> Running:
-    """The profile, with the document's variables set by a shell as they stand there, but for the addresses."""
+    """The profile, with the document's variables set by a shell as they stand there, but for the addresses.
+
+    It asks the database more often than data-ws did, as its clients would wait for the next row otherwise.
+    """
     here = VARIABLES.text.replace("0.0.0.0:8443", f"127.0.0.1:{free_port()}")
     here = here.replace("DB_PORT=5432", f"DB_PORT={database.port}")
     key = dict(line.split("=") for line in here.splitlines())["API_KEY"]
-    return start_shared("--config", str(profile(NAME)), before=variables(here), key=key)
+    often = ("--set", "channels.predictions.every=300ms")
+    return start_shared("--config", str(profile(NAME)), *often, before=variables(here), key=key)
 
 
 def place(running: Running) -> str:

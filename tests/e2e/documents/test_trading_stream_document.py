@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from websockets.sync.client import connect
 
 from tests.e2e.dialogue import Dialogue
 from tests.e2e.documents.blocks import Block, block, blocks
-from tests.e2e.documents.programs import Stage, line, says
+from tests.e2e.documents.programs import Stage, in_node, line, says
 from tests.e2e.documents.shapes import shortfalls
 from tests.e2e.documents.systems import LIVELY, profile, publish, variables, words
 from tests.e2e.running import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
+    from pathlib import Path
+
     from tests.e2e.conftest import Start
     from tests.e2e.running import Running
 
@@ -42,21 +48,36 @@ CONSOLE = {
 SYMBOLS = {"AAPL", "MSFT"}
 
 TRADER = "key-of-the-trader"
+PRICES = (150.25, 150.5)
+"""At which the application trades, and the market does not."""
+
+OFTEN = ("trading.price_interval=500ms", "trading.portfolio_interval=500ms")
+"""Before the document's variables, where a test waits for what is told."""
+
+
+@pytest.fixture(scope="module")
+def as_set(start_shared: Start, tmp_path_factory: pytest.TempPathFactory) -> Running:
+    """The profile, with the document's variables set by a shell as they stand there."""
+    return start_profile(start_shared, state=tmp_path_factory.mktemp("as-set"))
 
 
 @pytest.fixture(scope="module")
 def running(start_shared: Start) -> Running:
-    """The profile, with the document's variables set by a shell as they stand there.
+    """As that, but for what its clients would wait for: a livelier market, of which more is told."""
+    return start_profile(start_shared, *LIVELY, *OFTEN)
 
-    An application may add signals and trades, so that no test waits for the market to give some of its symbols.
+
+def start_profile(start: Start, *options: str, **where: Path) -> Running:
+    """Start the profile. An application may add signals and trades, so that no test waits for the market to give some
+    of its symbols.
     """
     publishing = (
         f'auth.keys=[{{name="trader", key="{TRADER}", publish=["signals", "trades"]}}]',
         "channels.signals.publish=true",
         "channels.trades.publish=true",
     )
-    file = profile(NAME)
-    return start_shared(*words(file, *LIVELY, *publishing), before=variables(VARIABLES.text), key=TRADER)
+    started = words(profile(NAME), *publishing, *options)
+    return start(*started, before=variables(VARIABLES.text), key=TRADER, **where)
 
 
 def trade(running: Running, symbol: str, price: float) -> None:
@@ -70,10 +91,10 @@ def trade(running: Running, symbol: str, price: float) -> None:
     )
 
 
-def dial(running: Running, address: str, listener: int = PLAIN) -> Any:
+def dial(running: Running, address: str, listener: int = PLAIN, **options: Any) -> Any:
     """Open a WebSocket, as a context."""
     context = running.ssl_context() if listener == SECURE else None
-    return connect(address, ssl=context, proxy=None)
+    return connect(address, ssl=context, proxy=None, **options)
 
 
 def status(running: Running) -> dict[str, Any]:
@@ -132,7 +153,7 @@ def test_a_subscription_brings_its_channel_and_symbols_alone(
         client.say(TO_SERVER["Ping"].text)
         client.hear("pong")
         for symbol in ("BTC", "AAPL"):
-            trade(running, symbol, 150.25)
+            trade(running, symbol, PRICES[0])
         message = client.listen(bool)
 
     assert message["type"] == kind
@@ -156,14 +177,36 @@ def test_what_is_unsubscribed_comes_no_more(block: Block, running: Running) -> N
     assert [named(update) for update in updates] == [{"MSFT"}, {"MSFT"}]
 
 
-@pytest.mark.parametrize("block", FROM_SERVER, ids=str)
-def test_the_messages_from_the_server_have_the_shape_of_the_document(block: Block, running: Running) -> None:
-    shown = block.message
-    with dial(running, running.url("ws", "/ws")) as socket:
+@attrs.frozen
+class Early:
+    """A client that is there from the beginning; `heard` is what somebody has waited for."""
+
+    client: Dialogue
+    heard: list[dict[str, Any]] = attrs.field(factory=list)
+
+    def hear(self, kind: str) -> dict[str, Any]:
+        """Give the first message of this type that has something in it; of what tests publish, none."""
+        while True:
+            for message in self.heard:
+                if message["type"] == kind and complete(message) and message.get("price") not in PRICES:
+                    return message
+            self.heard.append(self.client.listen(bool))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def early(running: Running) -> Iterator[Early]:
+    """The market takes its time with signals and trades: it goes by while other tests run."""
+    with dial(running, running.url("ws", "/ws"), max_queue=None) as socket:
         client = Dialogue(socket)
         client.say({"type": "ping"})
         client.say("{")
-        got = client.listen(lambda said: said["type"] == shown["type"] and complete(said))
+        yield Early(client)
+
+
+@pytest.mark.parametrize("block", FROM_SERVER, ids=str)
+def test_the_messages_from_the_server_have_the_shape_of_the_document(block: Block, early: Early) -> None:
+    shown = block.message
+    got = early.hear(shown["type"])
 
     if shown["type"] == "portfolio_update":  # which positions there are is for the market to say
         [position] = shown["data"]["positions"].values()
@@ -179,9 +222,9 @@ def complete(message: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("block", [VARIABLES], ids=str)
-def test_the_variables_are_read(block: Block, running: Running) -> None:
+def test_the_variables_are_read(block: Block, as_set: Running) -> None:
     given = dict(text.split("=") for text in block.text.splitlines() if "=" in text)
-    told = status(running)
+    told = status(as_set)
 
     assert given == {
         "WEBSOCKET_ENABLED": str(told["enabled"]).lower(),
@@ -206,12 +249,11 @@ def test_the_status_tells_who_is_there_and_how_the_streams_are(block: Block, run
 
 
 @pytest.mark.parametrize("block", [RESPONSE], ids=str)
-def test_the_status_has_the_shape_and_the_figures_of_the_document(block: Block, running: Running) -> None:
+def test_the_status_has_the_shape_and_the_figures_of_the_document(block: Block, as_set: Running) -> None:
     deadline = time.monotonic() + PATIENCE
     shown = block.message
-    while [*shortfalls(shown, told := status(running))] and time.monotonic() < deadline:
-        with dial(running, running.url("ws", "/ws")) as socket:
-            Dialogue(socket).hear("signal")  # before the first one, there is no time of the last
+    while [*shortfalls(shown, told := status(as_set))] and time.monotonic() < deadline:
+        trade(as_set, "AAPL", PRICES[0])  # before the first signal, there is no time of the last
 
     assert [*shortfalls(shown, told)] == []
     for figure in (
@@ -224,15 +266,36 @@ def test_the_status_has_the_shape_and_the_figures_of_the_document(block: Block, 
         assert told[figure] == shown[figure]
 
 
-@pytest.mark.parametrize("block", blocks(NAME, "javascript"), ids=str)
+SCRIPTS = blocks(NAME, "javascript")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_the_background(
+    running: Running, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[Block, Future[None]]]:
+    """What the client sees in Node."""
+    folder = tmp_path_factory.mktemp("in-node")
+    see = partial(see_everything_and_come_back, running=running)
+    with in_node(see, SCRIPTS, folder=folder, certificate=running.certificate) as seen:
+        yield seen
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
 def test_the_javascript_client_sees_everything_and_comes_back(
-    block: Block, stage: Stage, running: Running
+    block: Block, stage: Stage, running: Running, in_the_background: Mapping[Block, Future[None]]
 ) -> None:
+    if stage.engine == "node":
+        in_the_background[block].result()
+    else:
+        see_everything_and_come_back(block, stage, running=running)
+
+
+def see_everything_and_come_back(block: Block, stage: Stage, *, running: Running) -> None:
     example = stage.run(block.here(running.addresses[PLAIN].partition("://")[2]))
     example.hear(says("WebSocket connected"))
     example.do("client.ping()")  # of itself it does so after half a minute
     example.hear(says("Pong received"))
-    for price in (150.25, 150.5):
+    for price in PRICES:
         trade(running, "AAPL", price)
     for pattern in CONSOLE.values():
         example.hear_different(line(pattern))

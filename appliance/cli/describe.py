@@ -11,6 +11,8 @@ from typing import Literal
 
 import click
 
+from appliance.cli import outset
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -35,7 +37,8 @@ def describe(
       appliance describe openapi > openapi.json
       appliance describe asyncapi --config appliance.toml
     """  # noqa: D301 - to click, \b says that these lines stay as they are
-    from appliance.cli import describing, serving  # noqa: PLC0415 - help answers without loading the server
+    with outset.lightly("describe"):
+        from appliance.cli import describing, serving  # noqa: PLC0415 - help answers without loading the server
 
     request = serving.Request(
         file=file, listen=listen, overrides=overrides, state_dir=state_dir, environment=dict(os.environ)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from appliance.cli import outset
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -66,7 +68,8 @@ def doctor(
 
     Ends with status 0 when there is no problem, 1 when there is one, 2 when the configuration cannot be read.
     """  # noqa: D301 - to click, \b says that these lines stay as they are
-    from appliance.cli import diagnosis, serving, verdicts  # noqa: PLC0415 - help answers without loading the server
+    with outset.lightly("doctor"):
+        from appliance.cli import diagnosis, serving, verdicts  # noqa: PLC0415 - help answers without loading the server
 
     request = serving.Request(
         file=file, listen=listen, overrides=overrides, state_dir=state_dir, environment=dict(os.environ)

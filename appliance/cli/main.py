@@ -133,7 +133,8 @@ def check(
     Ends with status 0 when all is good, 1 when a source cannot be asked or a plugin does not load, 2 when something is
     wrong with the configuration.
     """  # noqa: D301 - to click, \b says that these lines stay as they are
-    from appliance.cli import serving  # noqa: PLC0415 - as above
+    with outset.lightly():
+        from appliance.cli import serving  # noqa: PLC0415 - as above
 
     request = serving.Request(
         file=file, listen=listen, overrides=overrides, state_dir=state_dir, environment=dict(os.environ)

@@ -13,7 +13,6 @@ import trio
 from rich.filesize import decimal
 
 import appliance
-from appliance.cli.preparing import STORE_FILE
 from appliance.core.errors import ApplianceError, SettingsError
 from appliance.ops.state import state_folder
 from appliance.runtime.turnover import Turnover
@@ -52,7 +51,7 @@ def look(request: Request) -> dict[str, Any]:
     except ApplianceError as error:
         found["mistakes"] += str(error).splitlines()
     try:
-        found["store"] = _store(state_folder(loaded.draft.state_dir, request.environment) / STORE_FILE)
+        found["store"] = _store(state_folder(loaded.draft.state_dir, request.environment) / schema.FILE_NAME)
     except ApplianceError as error:  # for the appliance that runs, it is no other
         found["warnings"].append(str(error))
     return found

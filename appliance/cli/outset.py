@@ -20,15 +20,17 @@ _DRAWS = "rich"
 
 
 @contextlib.contextmanager
-def lightly() -> Iterator[None]:
-    """Import in this block what stays for the process's life."""
+def lightly(part: str = "loaded") -> Iterator[None]:
+    """Import in this block what stays for the process's life. `part` names what is the same at each start."""
+    before = len(sys.modules)
     gc.disable()  # modules and classes are no garbage, and to look through them takes a tenth of a start
     try:
-        with written.kept(written.place("loaded")):
+        with written.kept(written.place(part)):
             _load_structlog()
             yield
     finally:
-        gc.freeze()  # nor are they later
+        if len(sys.modules) > before:
+            gc.freeze()  # nor are they later
         gc.enable()
 
 

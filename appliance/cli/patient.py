@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from appliance.cli.preparing import STORE_FILE
 from appliance.core.errors import SettingsError, StartError
 from appliance.loading import ledger
 from appliance.ops.doctor import instance, processes, unit
 from appliance.ops.state import state_folder
 from appliance.runtime.turnover import Turnover
 from appliance.settings.address import Address
+from appliance.store import schema
 from appliance.store.holder import holder
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _told(folder: Path) -> Ledger | None:
 
 
 def _instance(folder: Path, told: Ledger | None) -> instance.Facts:
-    file = folder / STORE_FILE
+    file = folder / schema.FILE_NAME
     pid = holder(file)
     # Of a container's layer, the system names locks by another device than the file's.
     if pid is None and told is not None and processes.has_open(told.pid, file):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from appliance.cli import outset
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _CONFIG = click.option(
     "--config", type=_FILE, help="The TOML file of the appliance; without one, the embedded default."
@@ -75,11 +77,12 @@ def check(file: Path, config: Path | None, seconds: float) -> None:
 
     Ends with status 0 when all is good, 1 when something is wrong with the plugin, 2 when with the configuration.
     """
-    import trio  # noqa: PLC0415 - as above
+    with outset.lightly("rehearsal"):
+        import trio  # noqa: PLC0415 - as above
 
-    from appliance.cli import rehearsal  # noqa: PLC0415 - as above
-    from appliance.ops import log  # noqa: PLC0415 - as above
-    from appliance.settings.load import load  # noqa: PLC0415 - as above
+        from appliance.cli import rehearsal  # noqa: PLC0415 - as above
+        from appliance.ops import log  # noqa: PLC0415 - as above
+        from appliance.settings.load import load  # noqa: PLC0415 - as above
 
     loaded = load(file=config, environment=os.environ)
     log.configure(level=loaded.draft.log.level, format="console", stream=sys.stderr)
@@ -107,8 +110,9 @@ def list_plugins(config: Path | None, state_dir: str | None, *, as_json: bool) -
     The states: loaded; refused (what ran before it changed goes on); incomplete (a channel lacks what another plugin
     had); quarantined (a producer was ended for its conduct).
     """
-    from appliance.cli import inventory  # noqa: PLC0415 - as above
-    from appliance.settings.load import load  # noqa: PLC0415 - as above
+    with outset.lightly("inventory"):
+        from appliance.cli import inventory  # noqa: PLC0415 - as above
+        from appliance.settings.load import load  # noqa: PLC0415 - as above
 
     found = inventory.take(load(file=config, environment=os.environ, state_dir=state_dir), os.environ)
     for line in [inventory.as_json(found)] if as_json else inventory.as_table(found):

@@ -24,6 +24,7 @@ from appliance.ops import activation
 from appliance.ops.network import ANYWHERE, own_addresses
 from appliance.settings.access import KeySettings
 from appliance.settings.fields import Secret
+from appliance.store import schema
 from appliance.store.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ _log = structlog.get_logger()
 
 KEY_FILE: Final = "api_key"
 KEY_NAME: Final = "default"
-STORE_FILE: Final = "store.db"
 SEAL_FILE: Final = "seal_key"
 _READ: Final = 4 * 1024 * 1024
 """Bytes of the store that are read in a second, on a slow disk."""
@@ -57,14 +57,14 @@ def seal_key(state: State) -> bytes:
 
 def reading_time(state: State) -> float:
     """Give the seconds that it may take to read what is kept."""
-    files = state.folder.glob(f"{STORE_FILE}*")
+    files = state.folder.glob(f"{schema.FILE_NAME}*")
     return sum(file.stat().st_size for file in files) / _READ
 
 
 def store(settings: Settings, state: State) -> Store | StoreError:
     """Open the store, or say why there is none: live events are worth more to most than those that are kept."""
     try:
-        return open_store(state.folder / STORE_FILE, sync=settings.store.sync)
+        return open_store(state.folder / schema.FILE_NAME, sync=settings.store.sync)
     except StoreInUseError:
         raise
     except StoreError as error:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from appliance.cli import outset
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -21,7 +23,8 @@ def prospect(
     file: Path | None, listen: tuple[str, ...], state_dir: str | None, overrides: tuple[str, ...]
 ) -> None:
     """Print what a start of this version would meet, as JSON: mistakes, warnings, the store."""
-    from appliance.cli import outlook, serving  # noqa: PLC0415 - help answers without loading the server
+    with outset.lightly("prospect"):
+        from appliance.cli import outlook, serving  # noqa: PLC0415 - help answers without loading the server
 
     request = serving.Request(
         file=file, listen=listen, overrides=overrides, state_dir=state_dir, environment=dict(os.environ)

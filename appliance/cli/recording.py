@@ -11,6 +11,8 @@ from typing import Literal
 import attrs
 import click
 
+from appliance.cli import outset
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -144,9 +146,10 @@ def record(  # noqa: PLR0913 - an option each
 
     Ends with status 0 when the tape has all that was published, 3 when it has gaps, 1 when it could not go on.
     """  # noqa: D301 - to click, \b says that these lines stay as they are
-    from appliance.cli import progress, taping  # noqa: PLC0415 - as above
-    from appliance.cli.listening import Target  # noqa: PLC0415 - as above
-    from appliance.settings.secrets import read_secret  # noqa: PLC0415 - as above
+    with outset.lightly("record"):
+        from appliance.cli import progress, taping  # noqa: PLC0415 - as above
+        from appliance.cli.listening import Target  # noqa: PLC0415 - as above
+        from appliance.settings.secrets import read_secret  # noqa: PLC0415 - as above
 
     try:
         key = None if key_file is None else str(read_secret(key_file).secret)
@@ -221,7 +224,8 @@ def replay(  # noqa: PLR0913 - an option each
     Key, certificate and whatever else is kept lie in the folder `replay` of the state folder, so that nothing is
     mistaken for what has really happened. When the tape has ended, it goes on serving what there was.
     """  # noqa: D301 - to click, \b says that these lines stay as they are
-    from appliance.cli import progress, replaying, serving  # noqa: PLC0415 - help answers without loading the server
+    with outset.lightly("replay"):
+        from appliance.cli import progress, replaying, serving  # noqa: PLC0415 - help answers without loading the server
 
     asked = serving.Request(
         file=config, listen=listen, overrides=overrides, state_dir=state_dir, environment=dict(os.environ)

@@ -70,7 +70,8 @@ def check(
     loaded = request.load()
     warnings = list(loaded.warnings)
     turnover = Turnover(loaded)
-    channels = trio.run(partial(turnover.assemble, strict=True, warn=warnings.append))
+    with written.kept(written.place("plugins")):
+        channels = trio.run(partial(turnover.assemble, strict=True, warn=warnings.append))
     auth = loaded.settings.auth
     Entrance(auth, auth.keys, lambda _: None)
     yield from (f"warning: {warning}" for warning in warnings)

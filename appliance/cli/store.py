@@ -186,12 +186,12 @@ def revert(config: Path | None, state_dir: str | None) -> None:
 
 
 def _file(config: Path | None, state_dir: str | None) -> Path:
-    from appliance.cli.preparing import STORE_FILE  # noqa: PLC0415 - as above
     from appliance.ops.state import state_folder  # noqa: PLC0415 - as above
     from appliance.settings.load import load  # noqa: PLC0415 - as above
+    from appliance.store import schema  # noqa: PLC0415 - as above
 
     loaded = load(file=config, environment=os.environ, state_dir=state_dir)
-    return state_folder(loaded.settings.state_dir, os.environ) / STORE_FILE
+    return state_folder(loaded.settings.state_dir, os.environ) / schema.FILE_NAME
 
 
 def _patterns(given: Iterable[str]) -> tuple[str, ...]:

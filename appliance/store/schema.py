@@ -6,12 +6,13 @@ Must not know what is read and written there.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
+FILE_NAME: Final = "store.db"
 APPLICATION = 0x41505053
 """Tells the file from those of other applications (`PRAGMA application_id`)."""
 

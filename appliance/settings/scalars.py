@@ -18,7 +18,7 @@ from appliance.settings.literals import Bare, spelled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cattrs import Converter
+    from cattrs import BaseConverter
 
     from appliance.settings.paths import Step
 
@@ -39,7 +39,7 @@ def unexpected(value: Any, kind: Any) -> Wrong:  # noqa: ANN401 - any TOML value
     return Wrong(((), words.unexpected(value, kind)))
 
 
-def register(converter: Converter) -> None:
+def register(converter: BaseConverter) -> None:
     """Teach a converter to read scalars in this strict way."""
     for text in (str, Path, Secret):
         converter.register_structure_hook(text, _text)

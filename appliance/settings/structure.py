@@ -11,7 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import attrs
-from cattrs import Converter
+from cattrs import BaseConverter
 from cattrs.errors import StructureHandlerNotFoundError
 
 from appliance.core.errors import PluginError, SettingsError
@@ -55,7 +55,7 @@ def fill(
 
 def read(cls: type[T], table: Mapping[str, Any], *, warn: Callable[[str], object] | None = None) -> T:
     """As `fill`, but raises Wrong with the problems, whose places the caller knows, and with what is right."""
-    converter = Converter()
+    converter = BaseConverter()
     scalars.register(converter)
     reader = _Reader(converter, warn or (lambda _: None))
     converter.register_structure_hook_func(schema.is_union, reader.union)
@@ -74,7 +74,7 @@ def read(cls: type[T], table: Mapping[str, Any], *, warn: Callable[[str], object
 class _Reader:
     """The hooks for what holds other values; the converter finds the hook for each of those."""
 
-    converter: Converter
+    converter: BaseConverter
     warn: Callable[[str], object]
 
     def union(self, value: Any, kind: Any) -> Any:  # noqa: ANN401 - a hook of cattrs

@@ -15,6 +15,8 @@ import appliance
 ROOT = Path(appliance.__file__).parent.parent
 PATIENCE = 120.0
 """Seconds that a busy machine may take."""
+PLAIN = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
+"""Options of a pytest without what comes with the tests here, and takes longer to load than all else."""
 
 
 @attrs.frozen
@@ -43,7 +45,7 @@ def run_appliance(folder: Path, *arguments: str | Path, **environment: str) -> D
 
 def run_pytest(folder: Path, *arguments: str, path: Path, **environment: str) -> Done:
     """Run pytest in a folder, as somebody would who has the appliance at `path`."""
-    options = ("-p", "no:cacheprovider", *arguments)
+    options = (*PLAIN, *arguments)
     return _run(folder, "pytest", options, {"PYTHONPATH": str(path), **environment})
 
 
@@ -51,7 +53,7 @@ def _run(folder: Path, module: str, arguments: tuple[str | Path, ...], environme
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

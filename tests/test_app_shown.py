@@ -6,11 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.access.issuing import SECRET, Issuer
-from tests.edge.stage import PATIENCE
+from tests.edge.stage import plain_http
 from tests.served import serving, written
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ HIDDEN = 987_654_321
 async def ask(port: int, path: str, *views: dict[str, Any], **content: Any) -> Any:
     claims: dict[str, Any] = {"appliance:views": views}
     token = Issuer("HS256", SECRET).token(now=time.time(), **claims)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
+    async with plain_http(port) as http:
         method = "POST" if content else "GET"
         answer = await http.request(method, path, headers={"authorization": f"Bearer {token}"}, **content)
     assert answer.status_code == 200, answer.text

@@ -30,7 +30,7 @@ from appliance.runtime.status import Health, Sample, Status
 from appliance.settings.load import load
 from appliance.settings.tree import ChannelSettings, Settings
 from appliance.testing import RecordingFeed, record
-from tests.authoring import PATIENCE, install
+from tests.authoring import PATIENCE, PLAIN, install
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,8 +96,7 @@ def reading(root: Path, blocks: list[Block], tmp_path_factory: pytest.TempPathFa
         **os.environ,
         "PATH": f"{tools}:{os.environ['PATH']}",
         "PYTHONPATH": str(install(root, tools)),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTEST_ADDOPTS": "-p no:cacheprovider",
+        "PYTEST_ADDOPTS": " ".join(PLAIN),
         "XDG_STATE_HOME": str(folder / "state"),
     }
     runs: list[Run] = []

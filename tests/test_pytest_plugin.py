@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.authoring import PATIENCE, install, run_pytest
+from tests.authoring import PATIENCE, PLAIN, install, run_pytest
+from tests.e2e import running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,13 +99,12 @@ def test_a_checkout_has_it_by_its_name(folder: Path, root: Path) -> None:
     assert done.status == 0, done.output
 
 
-def test_the_zipapp_has_it_too(folder: Path, zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_zipapp_has_it_too(folder: Path, zipapp: Path) -> None:
     """Its packages come before those of the Python that has pytest."""
-    unpacked = tmp_path_factory.mktemp("unpacked")
     done = subprocess.run(
-        [sys.executable, zipapp, "-m", "pytest", "-p", "no:cacheprovider"],
+        [sys.executable, zipapp, "-m", "pytest", *PLAIN],
         cwd=folder,
-        env={**os.environ, "SHIV_INTERPRETER": "1", "SHIV_ROOT": str(unpacked)},
+        env=running.surroundings(zipapp, {"SHIV_INTERPRETER": "1"}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

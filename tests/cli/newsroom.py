@@ -17,7 +17,7 @@ import attrs
 
 from appliance.sources.tapes.lines import Taped
 from appliance.sources.tapes.reading import read
-from tests.cli.test_serving import PATIENCE, ROOT, Served, served, write
+from tests.cli.test_serving import PATIENCE, ROOT, Served, lasting, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,10 +73,10 @@ class Newsroom:
         )
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Served]:
+    def open(self, *, most: float = PATIENCE) -> Iterator[Served]:
         text = CONFIGURATION.replace("PORT", str(self.port)).replace("DURABLE", json.dumps(self.durable))
         write(self.folder, text)
-        with served(self.folder) as running:
+        with lasting(most, self.folder) as running:
             [address] = running.wait_for("serving")["listeners"]
             self.port = int(address.rpartition(":")[2])
             yield running

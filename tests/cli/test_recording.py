@@ -12,9 +12,11 @@ from appliance.cli.main import cli
 from appliance.sources.tapes.settings import RecordSettings, ReplaySettings
 from tests.authoring import Done, run_appliance
 from tests.cli.newsroom import Newsroom
+from tests.cli.test_serving import PATIENCE
 from tests.sources.tapes.reels import numbered, on_tape, record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOWHERE = ("record", "--url", "https://127.0.0.1:1", "--channels", "price:*")
@@ -95,37 +97,38 @@ def test_a_mistake_is_told_with_what_is_right(tmp_path: Path, arguments: tuple[s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_or_certificate_that_is_not_right_ends_with_status_1(tmp_path: Path) -> None:
-    room = Newsroom(tmp_path)
-    with room.open():
-        right = [*room.recorded, str(tmp_path / "day.jsonl.gz")]
-        (tmp_path / "other").write_text("sk_of_somebody")
-        (tmp_path / "other").chmod(0o600)
-        wrong_key = [str(tmp_path / "other") if word == str(room.key_file) else word for word in right]
-        untrusted = [word for word in right if word not in ("--cacert", str(room.certificate))]
-        unknown = [word.replace("fills:*", "nothing:*") for word in right]
-        for words, problem in (
-            (wrong_key, f"appliance: {room.url} answered 401: "),
-            (
-                untrusted,
-                f"appliance: {room.url} is not trusted (self-signed certificate): name the certificate",
-            ),
-            (unknown, f"appliance: {room.url} answered 404: "),
-        ):
-            done = run_appliance(tmp_path, *words)
-            assert (done.status, done.output) == (1, "")
-            assert done.errors.startswith(problem)
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newsroom]:
+    shared = Newsroom(tmp_path_factory.mktemp("room"))
+    with shared.open(most=10 * PATIENCE):
+        yield shared
+
+
+def test_a_key_or_certificate_that_is_not_right_ends_with_status_1(room: Newsroom, tmp_path: Path) -> None:
+    right = [*room.recorded, str(tmp_path / "day.jsonl.gz")]
+    (tmp_path / "other").write_text("sk_of_somebody")
+    (tmp_path / "other").chmod(0o600)
+    wrong_key = [str(tmp_path / "other") if word == str(room.key_file) else word for word in right]
+    untrusted = [word for word in right if word not in ("--cacert", str(room.certificate))]
+    unknown = [word.replace("fills:*", "nothing:*") for word in right]
+    for words, problem in (
+        (wrong_key, f"appliance: {room.url} answered 401: "),
+        (untrusted, f"appliance: {room.url} is not trusted (self-signed certificate): name the certificate"),
+        (unknown, f"appliance: {room.url} answered 404: "),
+    ):
+        done = run_appliance(tmp_path, *words)
+        assert (done.status, done.output) == (1, "")
+        assert done.errors.startswith(problem)
     assert not (tmp_path / "day.jsonl.gz").exists()
 
 
-def test_it_ends_with_status_0_when_it_is_time(tmp_path: Path) -> None:
-    room, tape = Newsroom(tmp_path), tmp_path / "day.jsonl.gz"
-    with room.open():
-        done = run_appliance(tmp_path, *room.recorded, "--for", "500ms", str(tape))
-        assert (done.status, done.output) == (0, "")
-        assert run_appliance(tmp_path, *room.recorded, str(tape)).errors.splitlines() == [
-            f"appliance: {tape} is there already: name another file, or append to this one"
-        ]
+def test_it_ends_with_status_0_when_it_is_time(room: Newsroom, tmp_path: Path) -> None:
+    tape = tmp_path / "day.jsonl.gz"
+    done = run_appliance(tmp_path, *room.recorded, "--for", "500ms", str(tape))
+    assert (done.status, done.output) == (0, "")
+    assert run_appliance(tmp_path, *room.recorded, str(tape)).errors.splitlines() == [
+        f"appliance: {tape} is there already: name another file, or append to this one"
+    ]
     assert on_tape(tape) == []
 
 

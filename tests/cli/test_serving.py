@@ -69,6 +69,13 @@ class Served:
 @contextlib.contextmanager
 def served(folder: Path, *arguments: str, **variables: str) -> Iterator[Served]:
     """Serve the file in a folder, until the block ends; `variables` are added to the environment."""
+    with lasting(PATIENCE, folder, *arguments, **variables) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def lasting(most: float, folder: Path, /, *arguments: str, **variables: str) -> Iterator[Served]:
+    """Serve likewise, for so many seconds at most: what tests share lasts longer."""
     command = [
         sys.executable,
         "-m",
@@ -85,7 +92,7 @@ def served(folder: Path, *arguments: str, **variables: str) -> Iterator[Served]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    watch = threading.Timer(PATIENCE, process.kill)
+    watch = threading.Timer(most, process.kill)
     watch.start()
     with process:
         try:
@@ -197,47 +204,59 @@ def test_a_start_message_that_nobody_takes_stops_nothing(tmp_path: Path) -> None
     watch.cancel()
 
 
-def test_sighup_takes_over_what_can_change(tmp_path: Path) -> None:
-    write(tmp_path, OPEN)
-    with served(tmp_path) as running:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("shared")
+    write(folder, OPEN)
+    with lasting(10 * PATIENCE, folder) as running:
         running.wait_for("serving")
-        write(tmp_path, f'{OPEN}[limits]\nsessions = 5\ntopics = 50\n[log]\nlevel = "debug"\n')
-        running.send(signal.SIGHUP)
-        assert running.wait_for("configuration reloaded")["changed"] == ["limits.sessions", "log.level"]
-        assert running.wait_for("some changes wait for a restart")["settings"] == ["limits.topics"]
-
-
-def test_a_file_with_mistakes_is_refused_whole(tmp_path: Path) -> None:
-    file = write(tmp_path, OPEN)
-    with served(tmp_path) as running:
-        running.wait_for("serving")
-        for text, mistake in (
-            ("[limits]\nsessions = 5\ntopics = 0\n", f"{file}:6: limits.topics: must be at least 1, not 0"),
-            ("[channels.signals]\nhigh = 2\n", f"{file}:5: channels.signals.high: must be at most 1, not 2"),
-        ):
-            write(tmp_path, OPEN + text)
-            running.send(signal.SIGHUP)
-            line = running.wait_for("configuration refused, the one before stays")
-            assert line["mistakes"] == [mistake]
-        write(tmp_path, f"{OPEN}[channels.signals]\nhigh = 2\n[limits]\ntopics = 0\n")
-        running.send(signal.SIGHUP)
-        assert running.wait_for("configuration refused, the one before stays")["mistakes"] == [
-            f"{file}:5: channels.signals.high: must be at most 1, not 2",
-            f"{file}:7: limits.topics: must be at least 1, not 0",
-        ]
-        write(tmp_path, f"{OPEN}[limits]\nsessions = 6\n")
-        running.send(signal.SIGHUP)
-        assert running.wait_for("configuration reloaded")["changed"] == ["limits.sessions"]
-
-
-def test_sighup_changes_nothing_when_nothing_has_changed(tmp_path: Path) -> None:
-    write(tmp_path, OPEN)
-    with served(tmp_path) as running:
-        running.wait_for("serving")
-        running.send(signal.SIGHUP)
-        assert running.wait_for("configuration reloaded")["changed"] == []
+        yield running
         running.send(signal.SIGTERM)
         assert running.status == 0
+
+
+@pytest.fixture
+def open_to_all(shared: Served) -> Served:
+    """The same for all tests, with the file that it was started with."""
+    write(shared.folder, OPEN)
+    shared.send(signal.SIGHUP)
+    shared.wait_for("configuration reloaded")
+    return shared
+
+
+def test_sighup_takes_over_what_can_change(open_to_all: Served) -> None:
+    running = open_to_all
+    write(running.folder, f'{OPEN}[limits]\nsessions = 5\ntopics = 50\n[log]\nlevel = "debug"\n')
+    running.send(signal.SIGHUP)
+    assert running.wait_for("configuration reloaded")["changed"] == ["limits.sessions", "log.level"]
+    assert running.wait_for("some changes wait for a restart")["settings"] == ["limits.topics"]
+
+
+def test_a_file_with_mistakes_is_refused_whole(open_to_all: Served) -> None:
+    running = open_to_all
+    file = running.folder / "appliance.toml"
+    for text, mistake in (
+        ("[limits]\nsessions = 5\ntopics = 0\n", f"{file}:6: limits.topics: must be at least 1, not 0"),
+        ("[channels.signals]\nhigh = 2\n", f"{file}:5: channels.signals.high: must be at most 1, not 2"),
+    ):
+        write(running.folder, OPEN + text)
+        running.send(signal.SIGHUP)
+        line = running.wait_for("configuration refused, the one before stays")
+        assert line["mistakes"] == [mistake]
+    write(running.folder, f"{OPEN}[channels.signals]\nhigh = 2\n[limits]\ntopics = 0\n")
+    running.send(signal.SIGHUP)
+    assert running.wait_for("configuration refused, the one before stays")["mistakes"] == [
+        f"{file}:5: channels.signals.high: must be at most 1, not 2",
+        f"{file}:7: limits.topics: must be at least 1, not 0",
+    ]
+    write(running.folder, f"{OPEN}[limits]\nsessions = 6\n")
+    running.send(signal.SIGHUP)
+    assert running.wait_for("configuration reloaded")["changed"] == ["limits.sessions"]
+
+
+def test_sighup_changes_nothing_when_nothing_has_changed(open_to_all: Served) -> None:
+    open_to_all.send(signal.SIGHUP)
+    assert open_to_all.wait_for("configuration reloaded")["changed"] == []
 
 
 def request(folder: Path, text: str, **fields: Any) -> Request:

@@ -13,11 +13,20 @@ from appliance.cli.listening import Lost, Target
 from appliance.cli.taping import WITH_GAPS, Request
 from appliance.core.errors import StoreError
 from tests.cli.newsroom import Newsroom, await_lines, told
+from tests.cli.test_serving import PATIENCE
 from tests.sources.tapes.reels import on_tape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newsroom]:
+    """One that goes on for all tests that only record from it."""
+    room = Newsroom(tmp_path_factory.mktemp("room"))
+    with room.open(most=10 * PATIENCE):
+        yield room
 
 
 @pytest.fixture
@@ -34,18 +43,18 @@ def data(tape: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_records_until_it_is_told_to_stop(tmp_path: Path, tape: Path, number: signal.Signals) -> None:
-    room = Newsroom(tmp_path)
-    with room.open(), told(*room.recorded, str(tape)) as recorder:
-        assert recorder.wait_for("recording") == f"recording fills:* from {room.url}"
-        room.publish(7)
+def test_it_records_until_it_is_told_to_stop(shared: Newsroom, tape: Path, number: signal.Signals) -> None:
+    before = shared.published
+    with told(*shared.recorded, str(tape)) as recorder:
+        assert recorder.wait_for("recording") == f"recording fills:* from {shared.url}"
+        shared.publish(7)
         await_lines(tape, 7)
         assert recorder.end(number) == 0
     assert recorder.lines[1:] == [f"{tape}: 7 events of 1 topics, {tape.stat().st_size:,} bytes"]
-    assert data(tape) == numbered(range(7))
+    assert data(tape) == numbered(range(before, before + 7))
     first = on_tape(tape)[0]
     assert (first["channel"], first["key"], first["topic"]) == ("fills", "BTC", "fills:BTC")
-    assert [line["offset"] for line in on_tape(tape)] == list(range(1, 8))
+    assert [line["offset"] for line in on_tape(tape)] == list(range(before + 1, before + 8))
 
 
 def test_it_goes_on_behind_a_kill_of_the_appliance(tmp_path: Path, tape: Path) -> None:
@@ -89,25 +98,24 @@ def test_what_nobody_can_tell_of_is_a_gap(tmp_path: Path, tape: Path) -> None:
     assert recorder.lines[-1] == "the tape has 1 gap"
 
 
-def test_it_appends_behind_a_torn_end(tmp_path: Path, tape: Path) -> None:
-    room = Newsroom(tmp_path)
-    with room.open():
-        with told(*room.recorded, str(tape)) as recorder:
-            recorder.wait_for("recording")
-            room.publish(3)
-            await_lines(tape, 3)
-            assert recorder.end(signal.SIGKILL) == -signal.SIGKILL
-        with tape.open("ab") as file:
-            file.write(tape.read_bytes()[:-7])
-        torn = tape.stat().st_size // 2 - 3
-        with told(*room.recorded, "--append", str(tape)) as recorder:
-            cut = recorder.wait_for("cut off")
-            recorder.wait_for("recording")
-            room.publish(3)
-            await_lines(tape, 6)
-            assert recorder.end(signal.SIGINT) == 0
+def test_it_appends_behind_a_torn_end(shared: Newsroom, tape: Path) -> None:
+    before = shared.published
+    with told(*shared.recorded, str(tape)) as recorder:
+        recorder.wait_for("recording")
+        shared.publish(3)
+        await_lines(tape, 3)
+        assert recorder.end(signal.SIGKILL) == -signal.SIGKILL
+    with tape.open("ab") as file:
+        file.write(tape.read_bytes()[:-7])
+    torn = tape.stat().st_size // 2 - 3
+    with told(*shared.recorded, "--append", str(tape)) as recorder:
+        cut = recorder.wait_for("cut off")
+        recorder.wait_for("recording")
+        shared.publish(3)
+        await_lines(tape, 6)
+        assert recorder.end(signal.SIGINT) == 0
     assert cut == f"{tape}: {torn} bytes at its end were not finished, and are cut off"
-    assert data(tape) == numbered(range(6))
+    assert data(tape) == numbered(range(before, before + 6))
 
 
 def here(room: Newsroom, tape: Path, **options: Any) -> int:
@@ -117,18 +125,15 @@ def here(room: Newsroom, tape: Path, **options: Any) -> int:
     return taping.record(request, tell=print, count=print)
 
 
-def test_a_tape_that_is_there_is_left_as_it_is(tmp_path: Path, tape: Path) -> None:
-    room = Newsroom(tmp_path)
+def test_a_tape_that_is_there_is_left_as_it_is(shared: Newsroom, tape: Path) -> None:
     tape.write_text("precious")
-    with room.open(), pytest.raises(StoreError, match="is there already"):
-        here(room, tape, seconds=60)
+    with pytest.raises(StoreError, match="is there already"):
+        here(shared, tape, seconds=60)
     assert tape.read_text() == "precious"
 
 
-def test_it_ends_when_it_is_time(tmp_path: Path, tape: Path) -> None:
-    room = Newsroom(tmp_path)
-    with room.open():
-        assert here(room, tape, seconds=0.5) == 0
+def test_it_ends_when_it_is_time(shared: Newsroom, tape: Path) -> None:
+    assert here(shared, tape, seconds=0.5) == 0
     assert data(tape) == []
 
 

@@ -5,7 +5,9 @@ Those under systemd are in tests/e2e/test_upgrades.py.
 
 from __future__ import annotations
 
+import hashlib
 import random
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Upgrade = Callable[..., subprocess.CompletedProcess[str]]
+    There = Callable[[], dict[str, str]]
+    """Gives the versions of the files in the folder."""
 
 pytestmark = pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs this machine")
 
@@ -32,9 +36,13 @@ def two(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the two versions unpack themselves, once."""
-    return tmp_path_factory.mktemp("cache")
+def cache(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the two versions unpack themselves, once; the file that is in place has done so."""
+    folder, build = tmp_path_factory.mktemp("cache"), package.read(zipapp).build
+    unpacked = Path(surroundings(zipapp)["SHIV_ROOT"]) / build
+    if unpacked.is_dir():
+        shutil.copytree(unpacked, folder / "appliance" / "unpacked" / build)
+    return folder
 
 
 @pytest.fixture
@@ -48,7 +56,8 @@ def present(zipapp: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(zipapp: Path, cache: Path, tmp_path: Path) -> dict[str, str]:
-    return surroundings(zipapp, {"XDG_STATE_HOME": str(tmp_path / "state"), "SHIV_ROOT": str(cache)})
+    own = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(cache)}
+    return {name: value for name, value in surroundings(zipapp, own).items() if name != "SHIV_ROOT"}
 
 
 @pytest.fixture
@@ -66,21 +75,39 @@ def upgrade(present: Path, environment: dict[str, str]) -> Upgrade:
     return run
 
 
-def there(present: Path) -> dict[str, str]:
-    """The versions of the files in the folder."""
-    return {path.name: package.read(path).version for path in sorted(present.parent.iterdir())}
+@pytest.fixture(scope="module")
+def versions(zipapp: Path, two: Path) -> dict[str, str]:
+    """Those of the two files that may be in place whole, by their content."""
+    return {found.digest: found.version for found in map(package.read, (zipapp, two))}
+
+
+@pytest.fixture(scope="module")
+def version(zipapp: Path) -> str:
+    """That of the file which is in place at first."""
+    return package.read(zipapp).version
+
+
+@pytest.fixture
+def there(present: Path, versions: dict[str, str]) -> There:
+    def look() -> dict[str, str]:
+        return {path.name: versions[digest(path)] for path in sorted(present.parent.iterdir())}
+
+    return look
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_file_takes_the_place_of_another_and_goes_back(
-    present: Path, two: Path, zipapp: Path, upgrade: Upgrade, tmp_path: Path
+    present: Path, two: Path, zipapp: Path, version: str, upgrade: Upgrade, there: There, tmp_path: Path
 ) -> None:
-    version = package.read(present).version
     config = tmp_path / "appliance.toml"
     config.write_text("[limits]\nsessions = 10\n")
     tried = upgrade(two, "--no-restart", "--dry-run", "--config", config)
     assert (tried.returncode, tried.stderr) == (0, "")
     assert "nothing was changed" in tried.stdout
-    assert there(present) == {"appliance.pyz": version}
+    assert there() == {"appliance.pyz": version}
 
     done = upgrade(two, "--no-restart", "--config", config)
     assert (done.returncode, done.stderr) == (0, "")
@@ -89,24 +116,23 @@ def test_a_file_takes_the_place_of_another_and_goes_back(
         "examined: the configuration is good, with 9 channels",
         "9.0.0 is in place, and runs from the next start on",
     ]
-    assert there(present) == {"appliance.pyz": "9.0.0", "appliance.pyz.previous": version}
+    assert there() == {"appliance.pyz": "9.0.0", "appliance.pyz.previous": version}
 
     (present.parent / "appliance.pyz.new").write_bytes(b"of one that was killed")
     again = upgrade(two, "--no-restart")
     assert (again.returncode, again.stdout) == (0, f"9.0.0 is in place already: {two} is the same file\n")
-    assert there(present) == {"appliance.pyz": "9.0.0", "appliance.pyz.previous": version}
+    assert there() == {"appliance.pyz": "9.0.0", "appliance.pyz.previous": version}
 
     refused = upgrade(zipapp, "--no-restart")
     assert f"{version} is older than 9.0.0" in refused.stderr
     back = upgrade("--previous", "--no-restart")
     assert (back.returncode, back.stderr) == (0, "")
-    assert there(present) == {"appliance.pyz": version, "appliance.pyz.previous": "9.0.0"}
+    assert there() == {"appliance.pyz": version, "appliance.pyz.previous": "9.0.0"}
 
 
 def test_all_that_speaks_against_a_file_is_told_and_nothing_changes(
-    present: Path, two: Path, upgrade: Upgrade, tmp_path: Path
+    present: Path, two: Path, version: str, upgrade: Upgrade, there: There, tmp_path: Path
 ) -> None:
-    version = package.read(present).version
     older = other_version(present, tmp_path / "older.pyz", "0.0.1")
     older.with_name("older.pyz.sha256").write_text(f"{'0' * 64}  older.pyz\n")
     done = upgrade(older, "--no-restart")
@@ -122,7 +148,7 @@ def test_all_that_speaks_against_a_file_is_told_and_nothing_changes(
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 3
     assert f"appliance: {config}:2: limits.sesions" in done.stderr
-    assert there(present) == {"appliance.pyz": version}
+    assert there() == {"appliance.pyz": version}
 
 
 @pytest.mark.parametrize(
@@ -141,14 +167,17 @@ def test_what_cannot_be_done_is_told_in_a_line(upgrade: Upgrade, words: list[str
 
 
 def test_whenever_it_is_killed_a_whole_file_is_in_place(
+    *,
     present: Path,
     two: Path,
     zipapp: Path,
+    version: str,
+    versions: dict[str, str],
     upgrade: Upgrade,
+    there: There,
     environment: dict[str, str],
     pytestconfig: pytest.Config,
 ) -> None:
-    version = package.read(present).version
     began = time.monotonic()
     assert upgrade(two, "--no-restart").returncode == 0
     took = time.monotonic() - began
@@ -160,7 +189,7 @@ def test_whenever_it_is_killed_a_whole_file_is_in_place(
         ) as process:
             time.sleep(random.Random(seed).uniform(0, 1.2) * took)  # when it ends is what is tried
             process.kill()
-        assert package.read(present).version in (version, "9.0.0")
+        assert digest(present) in versions
     assert upgrade(zipapp, "--no-restart", "--allow-downgrade").returncode == 0
-    assert there(present)["appliance.pyz"] == version
-    assert set(there(present)) <= {"appliance.pyz", "appliance.pyz.previous"}
+    assert there()["appliance.pyz"] == version
+    assert set(there()) <= {"appliance.pyz", "appliance.pyz.previous"}

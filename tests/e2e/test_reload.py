@@ -66,14 +66,21 @@ class Reloaded:
         return self.running.get("/ws/stats", key=key)[0]
 
 
-@pytest.fixture
-def reloaded(start: Start, tmp_path: Path) -> Iterator[Reloaded]:
-    file = tmp_path / "appliance.toml"
+@pytest.fixture(scope="module")
+def shared(start_shared: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reloaded]:
+    file = tmp_path_factory.mktemp("reloaded") / "appliance.toml"
     file.write_text(COMMON + keys(alice=ALICE))
-    running = start("--config", str(file), key=CARL)
+    running = start_shared("--config", str(file), key=CARL)
     with Witnesses.of(running, 1) as witnesses:
         yield Reloaded(running, file, witnesses)
-        witnesses.go_on()
+
+
+@pytest.fixture
+def reloaded(shared: Reloaded) -> Iterator[Reloaded]:
+    """The same for all tests, with the file that it was started with."""
+    shared.reload(keys(alice=ALICE))
+    yield shared
+    shared.witnesses.go_on()
 
 
 def test_keys_come_and_go(reloaded: Reloaded) -> None:

@@ -24,7 +24,7 @@ from tests.e2e.running import SECRET
 from tests.e2e.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.e2e.conftest import Invoke, Start
@@ -98,27 +98,41 @@ def test_all_mistakes_of_a_configuration_are_told_at_once(
     assert "`sessions`" in mistakes[0]
 
 
+MISTAKEN = """
+[sources.simulated]
+intervall = "1s"
+[sources.mine]
+kind = "simulatd"
+[channels.prise]
+enabled = true
+[channels.price]
+source = "simulatde"
+"""
+
+
+@pytest.fixture(scope="module")
+def mistakes(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
+    """What is told of a file in which all that is about plugins is a mistake, without its name."""
+    file = tmp_path_factory.mktemp("mistaken") / "appliance.toml"
+    file.write_text(MISTAKEN)
+    done = running.run(zipapp, "serve", "--config", str(file))
+    assert done.returncode == 2
+    return [line.removeprefix(f"  {file}:") for line in done.stderr.splitlines()[1:]]
+
+
 @pytest.mark.parametrize(
-    ("text", "path", "nearest"),
+    ("place", "nearest"),
     [
-        ('[sources.simulated]\nintervall = "1s"\n', "sources.simulated.intervall", "interval"),
-        ("[channels.prise]\nenabled = true\n", "channels.prise", "price"),
-        ('[channels.price]\nsource = "simulatde"\n', "channels.price.source", "simulated"),
-        ('[sources.mine]\nkind = "simulatd"\n', "sources.mine.kind", "simulated"),
+        ("3: sources.simulated.intervall: ", "interval"),
+        ("6: channels.prise: ", "price"),
+        ("9: channels.price.source: ", "simulated"),
+        ("5: sources.mine.kind: ", "simulated"),
     ],
     ids=["option of a source", "channel", "source", "kind of source"],
 )
-def test_a_mistake_about_plugins_names_the_nearest(
-    invoke: Invoke, tmp_path: Path, text: str, path: str, nearest: str
-) -> None:
-    file = tmp_path / "appliance.toml"
-    file.write_text(text)
-
-    done = invoke("serve", "--config", str(file))
-
-    assert done.returncode == 2
-    (_, mistake) = done.stderr.splitlines()
-    assert re.match(rf"  {file}:[12]: {path}: ", mistake)
+def test_a_mistake_about_plugins_names_the_nearest(mistakes: Sequence[str], place: str, nearest: str) -> None:
+    assert len(mistakes) == 4
+    (mistake,) = [mistake for mistake in mistakes if mistake.startswith(place)]
     assert f"`{nearest}`" in mistake
 
 
@@ -467,31 +481,40 @@ def register_channels():
 """
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        (
-            "import os\nimport no_such_library\n",
-            "mine.py:2: ModuleNotFoundError: No module named 'no_such_library'",
-        ),
-        ("def broken(:\n", "mine.py:1: SyntaxError"),
-        ("\n\n1 / 0\n", "mine.py:3: ZeroDivisionError"),
-        (CHANNEL.format(name="price"), "'price' is already registered by"),
-        (CHANNEL.format(name="No Name"), "'No Name' is no name for a channel"),
-    ],
-    ids=["import", "syntax", "at import", "clash", "name"],
-)
-def test_a_plugin_that_cannot_be_used_is_told(invoke: Invoke, tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "mine.py").write_text(text)
+UNUSABLE = {
+    "import": (
+        "import os\nimport no_such_library\n",
+        ":2: ModuleNotFoundError: No module named 'no_such_library'",
+    ),
+    "syntax": ("def broken(:\n", ":1: SyntaxError"),
+    "at_import": ("\n\n1 / 0\n", ":3: ZeroDivisionError"),
+    "clash": (CHANNEL.format(name="price"), "'price' is already registered by"),
+    "name": (CHANNEL.format(name="No Name"), "'No Name' is no name for a channel"),
+}
+"""Plugins that cannot be used, by the names of their files, and why."""
 
-    (tmp_path / "mine.toml").write_text(f'plugins_dir = ["{tmp_path / "plugins"}"]\n')
 
-    done = invoke("check", str(tmp_path / "mine.toml"))
+@pytest.fixture(scope="module")
+def unusable(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[str]]:
+    """A folder with these plugins, and the lines that tell of them."""
+    folder = tmp_path_factory.mktemp("plugins")
+    for name, (text, _) in UNUSABLE.items():
+        (folder / f"{name}.py").write_text(text)
+    file = tmp_path_factory.mktemp("configuration") / "appliance.toml"
+    file.write_text(f'plugins_dir = ["{folder}"]\n')
+    done = running.run(zipapp, "check", str(file))
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(UNUSABLE)
+    return folder, lines
 
-    line = one_line(done)
-    assert str(tmp_path / "plugins" / "mine.py") in line
-    assert told in line
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_plugin_that_cannot_be_used_is_told(unusable: tuple[Path, Sequence[str]], name: str) -> None:
+    """Each in a line of its own, and all at once."""
+    folder, lines = unusable
+    (line,) = [line for line in lines if line.startswith(f"appliance: {folder / name}.py")]
+    assert UNUSABLE[name][1] in line
 
 
 def test_a_missing_configuration_is_told(invoke: Invoke, tmp_path: Path) -> None:

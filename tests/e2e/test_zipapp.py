@@ -40,12 +40,19 @@ def surroundings(root: Path | None = None, **variables: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **named, **variables}
 
 
+def uncompiled(home: Path) -> tuple[dict[str, str], Path]:
+    """An environment in which bytecode is compiled as it is used, which is soon; and the folder of what is unpacked."""
+    root = home / "appliance" / "unpacked"
+    root.mkdir(parents=True)
+    return {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(home)}, root
+
+
 def start(
-    zipapp: Path, root: Path, *words: str, before: tuple[str, ...] = ()
+    zipapp: Path, environment: dict[str, str], before: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*before, *command(zipapp, *(words or ("version",)))],
-        env=surroundings(root),
+        [*before, *command(zipapp, "version")],
+        env=environment,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -65,9 +72,9 @@ def zipapp(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unpacked(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the file has been unpacked."""
+    """A folder in which the file has been unpacked, as it was named."""
     root = tmp_path_factory.mktemp("unpacked")
-    done = start(zipapp, root)
+    done = start(zipapp, {"PATH": os.environ["PATH"], "SHIV_ROOT": str(root)})
     assert (done.returncode, done.stdout, done.stderr) == (0, VERSION, "")
     return root
 
@@ -103,44 +110,48 @@ def test_first_starts_at_once_share_what_one_of_them_unpacks(zipapp: Path, tmp_p
 
 
 def test_a_first_start_that_is_killed_leaves_nothing_in_the_way(zipapp: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(zipapp, "version"), env=surroundings(tmp_path))
+    environment, root = uncompiled(tmp_path)
+    # To compile all takes seconds, in which it can be killed.
+    compiling = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen(command(zipapp, "version"), env=compiling)
     deadline = time.monotonic() + PATIENCE
-    while not list(tmp_path.glob("*.tmp/*/site-packages/*")):
+    while not list(root.glob("*.tmp/*/site-packages/*")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert [build.suffix for build in builds(tmp_path)] == [".tmp"]
-    done = start(zipapp, tmp_path)
+    assert [build.suffix for build in builds(root)] == [".tmp"]
+    done = start(zipapp, environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, VERSION, "")
-    assert [build.suffix == ".tmp" for build in builds(tmp_path)] == [False]
+    assert [build.suffix == ".tmp" for build in builds(root)] == [False]
 
 
 def test_a_full_disk_is_told_in_a_line_and_left_as_it_was(zipapp: Path, tmp_path: Path) -> None:
     mounted = 'mount -t tmpfs -o size=4m,mode=700 none "$SHIV_ROOT"; "$@"; echo "$?"; ls "$SHIV_ROOT"'
-    done = start(zipapp, tmp_path, before=("unshare", "-rm", "sh", "-uc", mounted, "sh"))
+    done = start(zipapp, surroundings(tmp_path), before=("unshare", "-rm", "sh", "-uc", mounted, "sh"))
     told = f"appliance.pyz: cannot unpack in {tmp_path}: No space left on device. Name another folder: SHIV_ROOT=DIR\n"
     assert (done.stdout, done.stderr) == ("1\n", told)
 
 
 def test_old_builds_go_but_for_the_last_one_and_those_in_use(zipapp: Path, tmp_path: Path) -> None:
+    environment, root = uncompiled(tmp_path)
     names = ("appliance-0.1-in-use", "appliance-0.2-old", "appliance-0.3-old", "appliance-0.4-last")
     for age, name in enumerate(reversed(names)):
-        (tmp_path / name / "site-packages").mkdir(parents=True)
-        os.utime(tmp_path / name, (0, 1_000_000_000 - age))
-    (tmp_path / "other.pyz_0123" / "site-packages").mkdir(parents=True)
-    (tmp_path / "appliance-0.5-killed.tmp").mkdir()
-    held = os.open(tmp_path / names[0], os.O_RDONLY)
+        (root / name / "site-packages").mkdir(parents=True)
+        os.utime(root / name, (0, 1_000_000_000 - age))
+    (root / "other.pyz_0123" / "site-packages").mkdir(parents=True)
+    (root / "appliance-0.5-killed.tmp").mkdir()
+    held = os.open(root / names[0], os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_SH)
-        done = start(zipapp, tmp_path)
+        done = start(zipapp, environment)
     finally:
         os.close(held)
     assert (done.stdout, done.stderr) == (VERSION, "")
-    kept = {build.name for build in builds(tmp_path)}
+    kept = {build.name for build in builds(root)}
     assert kept & {*names, "appliance-0.5-killed.tmp"} == {names[0], names[3]}
     assert len(kept) == 3
-    assert (tmp_path / "other.pyz_0123" / "site-packages").is_dir()
+    assert (root / "other.pyz_0123" / "site-packages").is_dir()
 
 
 def test_what_a_process_runs_from_is_held_as_long_as_it_lives(zipapp: Path, filled: Path) -> None:
@@ -168,7 +179,7 @@ def test_a_build_is_the_same_under_another_name(zipapp: Path, filled: Path, tmp_
     """So that a file that was tried under a name of its own starts at once when it takes the place of another."""
     before = builds(filled)
     other = Path(shutil.copy(zipapp, tmp_path / "new.pyz"))
-    assert start(other, filled).stdout == VERSION
+    assert start(other, surroundings(filled)).stdout == VERSION
     assert builds(filled) == before
 
 
@@ -294,14 +305,20 @@ def test_a_user_waits_for_what_a_command_needs_alone(zipapp: Path, tmp_path: Pat
     assert list(build.rglob("pygments/**/*.pyc")) == []
 
 
-@pytest.mark.parametrize("says", [{"SHIV_ROOT": "{}/named"}, {"HOME": "{}", "PYTHONDONTWRITEBYTECODE": "1"}])
+@pytest.fixture
+def kept_nowhere(zipapp: Path, tmp_path: Path) -> Path:
+    """A folder in which the file has been unpacked by a Python that is told to keep no bytecode."""
+    environment = {"HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(command(zipapp, "version"), env=environment, check=True, timeout=PATIENCE)
+    return tmp_path
+
+
+@pytest.mark.parametrize("where", ["unpacked", "kept_nowhere"])
 def test_all_is_compiled_at_once_where_no_start_would_keep_it(
-    says: dict[str, str], zipapp: Path, tmp_path: Path
+    request: pytest.FixtureRequest, where: str
 ) -> None:
     """In a folder made ready for others, as that of an image, and where Python is told to keep no bytecode."""
-    environment = {name: value.format(tmp_path) for name, value in says.items()}
-    subprocess.run(command(zipapp, "version"), env=environment, check=True, timeout=PATIENCE)
-    (packages,) = tmp_path.glob("**/appliance-*/site-packages")
+    (packages,) = request.getfixturevalue(where).glob("**/appliance-*/site-packages")
     names = {path.relative_to(packages).with_suffix("") for path in packages.rglob("appliance/**/*.py")}
     kept = {
         path.relative_to(packages).parents[1] / path.name.partition(".")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,18 @@ class Card:
         assert not found, text
 
 
+@functools.cache
+def _context(authority: Path, certificate: Path | None, *alpn: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(authority))
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+        # With 1.3 the client would be done before the server has looked, and be told by a reset.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    return context
+
+
 @attrs.frozen
 class Visit:
     """A client about to come in."""
@@ -70,15 +83,6 @@ class Visit:
     authority: Path
     card: Card
     expected: str
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.authority))
-        if self.card.certificate is not None:
-            context.load_cert_chain(self.card.certificate)
-            # With 1.3 the client would be done before the server has looked, and be told by a reset.
-            context.maximum_version = ssl.TLSVersion.TLSv1_2
-        return context
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -93,7 +97,12 @@ class Visit:
     @contextlib.asynccontextmanager
     async def stream(self) -> AsyncIterator[trio.SSLStream[trio.SocketStream]]:
         async with await trio.open_tcp_stream("127.0.0.1", self.stage.port) as tcp:
-            stream = trio.SSLStream(tcp, self.context, server_hostname="localhost", https_compatible=True)
+            stream = trio.SSLStream(
+                tcp,
+                _context(self.authority, self.card.certificate),
+                server_hostname="localhost",
+                https_compatible=True,
+            )
             await stream.do_handshake()
             yield stream
 
@@ -119,7 +128,8 @@ class Visit:
         self, path: str, *, headers: dict[str, str] | None = None, method: str = "GET", **content: Any
     ) -> tuple[int, Any]:
         url = f"https://localhost:{self.stage.port}"
-        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, verify=self.context) as http:
+        context = _context(self.authority, self.card.certificate, "http/1.1")
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, verify=context) as http:
             answer = await http.request(
                 method, path, headers=self.bearer if headers is None else headers, **content
             )

@@ -8,10 +8,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-
 from appliance.edge.description import asyncapi
 from appliance.edge.ways import Ways
+from tests.schemas import Draft202012Validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

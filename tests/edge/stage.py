@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import httpx
 import trio
 import trio_websocket
 
@@ -71,6 +72,9 @@ UPGRADE = (
 
 PATIENCE = 30.0
 """Seconds that a busy machine may take for what should take a moment."""
+
+UNTRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""What a client of plain HTTP has for TLS: to read all authorities of the world takes longer than most tests."""
 
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -226,6 +230,12 @@ class Stage:
             yield Client(opened, promised.dialects(self.held.settings, target))
             await opened.aclose()
             nursery.cancel_scope.cancel()
+
+
+def plain_http(port: int, path: str = "", **options: Any) -> httpx.AsyncClient:
+    """Make a client whose requests go below a path of a server of the loopback."""
+    options = {"timeout": PATIENCE, "verify": UNTRUSTING, **options}
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}{path}", **options)
 
 
 async def rest(stream: trio.abc.Stream) -> bytes:

@@ -10,7 +10,6 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
-import httpx
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -18,7 +17,7 @@ from structlog.testing import capture_logs
 from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.fields import Seconds, Secret
 from tests.edge.clients import is_served
-from tests.edge.stage import KEY, PATIENCE, UPGRADE, Stage, configuration, playing, rest, until
+from tests.edge.stage import KEY, PATIENCE, UPGRADE, Stage, configuration, plain_http, playing, rest, until
 
 if TYPE_CHECKING:
     import ssl
@@ -270,8 +269,8 @@ async def test_it_is_the_same_over_http2() -> None:
     headers = {"x-forwarded-for": "192.0.2.7", "authorization": f"Bearer {KEY}"}
     async with playing(proxied(messages_per_minute=1)) as stage:
         stage.publish("price", "BTC", price=5)
-        async with httpx.AsyncClient(http1=False, http2=True, timeout=PATIENCE) as http:
-            url = f"http://127.0.0.1:{stage.port}/api/v1/topics/price:BTC/latest"
+        async with plain_http(stage.port, http1=False, http2=True) as http:
+            url = "/api/v1/topics/price:BTC/latest"
             codes = [(await http.get(url, headers=headers)).status_code for _ in range(2)]
             other = await http.get(url, headers={**headers, "x-forwarded-for": "192.0.2.8"})
         assert (*codes, other.status_code) == (200, 429, 200)

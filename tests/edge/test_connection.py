@@ -13,7 +13,7 @@ import trio
 from structlog.testing import capture_logs
 
 from appliance.edge.connection import SUBPROTOCOL
-from tests.edge.stage import KEY, PATIENCE, UPGRADE, Stage, configuration, playing, rest, until
+from tests.edge.stage import KEY, PATIENCE, UPGRADE, Stage, configuration, plain_http, playing, rest, until
 
 if TYPE_CHECKING:
     import ssl
@@ -115,8 +115,8 @@ async def test_http2_is_spoken_where_tls_agreed_on_it(secure: Stage) -> None:
 
 
 async def test_http2_is_spoken_on_a_plain_port_by_who_knows(plain: Stage) -> None:
-    async with httpx.AsyncClient(http1=False, http2=True) as client:
-        answer = await client.get(f"http://127.0.0.1:{plain.port}/health")
+    async with plain_http(plain.port, http1=False, http2=True) as client:
+        answer = await client.get("/health")
     assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
 
 

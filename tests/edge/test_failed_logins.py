@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from appliance.core import brakes
 from tests.edge.clients import is_served
-from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing
+from tests.edge.stage import KEY, Stage, configuration, plain_http, playing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import httpx
 
 EVENT = {"channel": "price", "key": "BTC", "data": {"price": 5}}
 
@@ -33,7 +34,7 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
 
 
 async def ask(stage: Stage, path: str, key: str, method: str = "GET") -> httpx.Response:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         content = EVENT if method == "POST" else None
         return await http.request(method, path, headers={"authorization": f"Bearer {key}"}, json=content)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import trio
 import trio.testing
 
@@ -12,7 +11,7 @@ from appliance.edge.farewell import say_goodbye
 from appliance.settings.fields import Seconds
 from appliance.settings.tree import StopSettings
 from tests.edge.clients import is_served
-from tests.edge.stage import KEY, PATIENCE, Stage, playing, rest, until
+from tests.edge.stage import KEY, PATIENCE, Stage, plain_http, playing, rest, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,9 +63,10 @@ async def test_who_comes_meanwhile_is_told_the_same_at_once() -> None:
                 assert (await late.hear())["error"]["code"] == "SERVER_RESTART"
                 code, reason = await late.close_frame()
                 assert (code, reason.partition("=")[0]) == (1012, "SERVER_RESTART retry_after")
-            url = f"http://127.0.0.1:{stage.port}/sse?channels=trades:all"
-            async with httpx.AsyncClient(timeout=PATIENCE) as http:
-                answer = await http.get(url, headers={"Authorization": f"Bearer {KEY}"})
+            async with plain_http(stage.port) as http:
+                answer = await http.get(
+                    "/sse?channels=trades:all", headers={"Authorization": f"Bearer {KEY}"}
+                )
             assert answer.status_code == 503
             assert 1 <= int(answer.headers["retry-after"]) <= 4
             assert await is_served(client)
@@ -112,7 +112,7 @@ async def test_who_does_not_go_is_not_waited_for_beyond_the_deadline() -> None:
 
 async def test_connections_that_idle_or_have_asked_for_nothing_are_let_go() -> None:
     async with playing() as stage, await stage.dial() as silent:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+        async with plain_http(stage.port) as http:
             assert (await http.get("/health")).status_code == 200
             await until(lambda: bool(stage.reception.arriving))
             await end(stage, deadline=PATIENCE)

@@ -12,7 +12,7 @@ from appliance.edge.hello import HANDSHAKE, offers_alpn
 
 
 def hello(*alpn: str, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.maximum_version = version
     if alpn:
         context.set_alpn_protocols(alpn)

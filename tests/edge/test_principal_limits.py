@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -13,10 +12,12 @@ from appliance.access.secret_text import make
 from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.fields import Secret
 from tests.edge.clients import is_sent_off, is_served, subscription
-from tests.edge.stage import PATIENCE, Stage, configuration, playing, until
+from tests.edge.stage import Stage, configuration, plain_http, playing, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import httpx
 
 ONE, OTHER = make(), make()
 LIMITS: dict[str, Any] = {"sessions": 1, "subscriptions": 2}
@@ -36,7 +37,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 async def streamed(stage: Stage, key: str, channels: str = "price:BTC") -> httpx.Response:
     """Ask for an event stream that is refused."""
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         return await http.get("/sse", params={"channels": channels, "token": key})
 
 
@@ -90,7 +91,7 @@ async def test_event_streams_and_waiting_polls_are_sessions_too(stage: Stage) ->
         assert await is_served(client)
         refused = await streamed(stage, OTHER.text)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+        async with plain_http(stage.port) as http:
             shown = {"authorization": f"Bearer {OTHER.text}"}
             answer = await http.get("/api/v1/topics/price:BTC/events", params={"wait": "5"}, headers=shown)
             assert answer.status_code == 503

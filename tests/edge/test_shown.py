@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import h11
-import httpx
 import pytest
 import trio
 
@@ -17,10 +16,12 @@ from appliance.api import Page, PageQuery, Row
 from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.fields import Secret
 from appliance.settings.views import ViewSettings
-from tests.edge.stage import PATIENCE, TRADES, Stage, configuration, playing, until
+from tests.edge.stage import PATIENCE, TRADES, Stage, configuration, plain_http, playing, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import httpx
 
     from appliance.runtime.report import Part
 
@@ -99,7 +100,7 @@ async def test_own_protocol_resumes_inside_what_it_is_shown(stage: Stage) -> Non
 
 
 async def ask(stage: Stage, key: str, path: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         return await http.get(path, headers={"authorization": f"Bearer sk_{key}"})
 
 
@@ -251,7 +252,7 @@ async def test_who_publishes_is_told_no_places_that_it_must_not_count() -> None:
     )
     async with playing(entrance=Entrance(AuthSettings(), keys, lambda _: None)) as stage:
         told = {}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+        async with plain_http(stage.port) as http:
             for key in ("writer", "mine", "masked"):
                 answer = await http.post(
                     "/api/v1/publish",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import ssl
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ from tests.access.certifying import Authority
 from tests.access.issuing import SECRET, Issuer, written
 from tests.edge import arrivals
 from tests.edge.arrivals import ASKING, DATA, NOTHING, READING, TOLD, TURNED_AWAY, Card, Visit
-from tests.edge.stage import configuration, playing
+from tests.edge.stage import UNTRUSTING, configuration, playing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -283,10 +282,9 @@ async def page(_query: PageQuery) -> Page:
 @contextlib.asynccontextmanager
 async def opened(cast: Cast, entrance: Entrance, **listen: Any) -> AsyncIterator[Stage]:
     """Serve, with a price and a prediction that are there, and trades that go on."""
-    client = ssl.create_default_context()
     asking = cast.contexts.current.context_for("optional")
     settings = configuration(limits={"messages_per_minute": 60_000}, **listen)
-    async with playing(settings, tls=(asking, client), entrance=entrance) as stage:
+    async with playing(settings, tls=(asking, UNTRUSTING), entrance=entrance) as stage:
         for price in PRICES:
             stage.publish("price", "BTC", **price)
         for prediction in PREDICTIONS:
@@ -315,13 +313,20 @@ async def outcomes(
     cast: Cast, stage: Stage, look: Callable[[Visit], Awaitable[str]], translate: Callable[[str, Card], str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Let everybody come this way: what became of each, and what was to become of it."""
-    found, expected = {}, {}
-    for kind, cards in cast.cards.items():
-        for case, (card, wanted) in cards.items():
-            name, told = f"{kind}: {case}", translate(wanted, card)
-            found[name] = await outcome(look, Visit(stage, cast.authority, card, told))
-            expected[name] = told
-    return found, expected
+    found = dict[str, str]()
+    visits = {
+        f"{kind}: {case}": Visit(stage, cast.authority, card, translate(wanted, card))
+        for kind, cards in cast.cards.items()
+        for case, (card, wanted) in cards.items()
+    }
+
+    async def visit(name: str) -> None:
+        found[name] = await outcome(look, visits[name])
+
+    async with trio.open_nursery() as nursery:  # ends with the last of them
+        for name in visits:
+            nursery.start_soon(visit, name)
+    return found, {name: visit.expected for name, visit in visits.items()}
 
 
 def as_it_is(wanted: str, _card: Card) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from appliance.settings.views import ViewSettings
 from tests.access.certifying import Authority
 from tests.access.issuing import SECRET, Issuer
 from tests.edge.guests import LONG, TALKING, WARNED, WAYS, Card, Guest, Visit
-from tests.edge.stage import Stage, configuration, playing, until
+from tests.edge.stage import UNTRUSTING, Stage, configuration, playing, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -176,8 +175,8 @@ class Party:
 async def party(house: House, contexts: Served, ways: Iterable[str] = WAYS) -> AsyncIterator[Party]:
     settings = configuration(limits={"wait": Seconds(LONG), "messages_per_minute": 60_000})
     made, own = contexts
-    asking, client = made.current.context_for("optional"), ssl.create_default_context()
-    async with playing(settings, tls=(asking, client), entrance=house.entrance) as stage:
+    asking = made.current.context_for("optional")
+    async with playing(settings, tls=(asking, UNTRUSTING), entrance=house.entrance) as stage:
         for symbol in ("BTC", "ETH"):
             stage.publish("price", symbol, price=5)
             stage.publish("predictions", symbol, current_price=5.0, time="2030-01-31T12:00:00Z")

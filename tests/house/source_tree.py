@@ -29,16 +29,32 @@ class Import:
 
 
 @attrs.frozen
+class Outline:
+    """What is often asked of a tree."""
+
+    docstring: str | None
+    imports: tuple[Import, ...]
+
+
+@attrs.frozen
 class Module:
-    """A Python file. `name` is how others would import it."""
+    """A Python file. `name` is how others would import it.
+
+    Its tree is parsed anew for who asks: if all were kept, each garbage collection would look through them.
+    """
 
     name: str
     path: Path
     text: str = attrs.field(repr=False)
 
-    @functools.cached_property
+    @property
     def tree(self) -> ast.Module:
         return ast.parse(self.text, str(self.path))
+
+    @functools.cached_property
+    def outline(self) -> Outline:
+        tree = self.tree
+        return Outline(ast.get_docstring(tree), tuple(self._imports(tree)))
 
     @property
     def is_package(self) -> bool:
@@ -48,9 +64,13 @@ class Module:
     def place(self) -> str:
         return str(self.path.relative_to(ROOT)) if self.path.is_relative_to(ROOT) else str(self.path)
 
-    def imports(self) -> Iterator[Import]:
+    @property
+    def imports(self) -> tuple[Import, ...]:
         """All imports, also those inside functions and those for type checkers alone."""
-        for node in ast.walk(self.tree):
+        return self.outline.imports
+
+    def _imports(self, tree: ast.Module) -> Iterator[Import]:
+        for node in statements(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     yield Import(alias.name, node.lineno)
@@ -67,6 +87,14 @@ class Module:
         return ".".join(parts[: len(parts) - level + self.is_package])
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements within one, however deep; with them the handlers of `try` and the cases of `match`."""
+    for field in ("body", "handlers", "cases", "orelse", "finalbody"):
+        for inner in getattr(node, field, ()):
+            yield inner
+            yield from statements(inner)
+
+
 def files(*folders: str, suffix: str = ".py") -> Iterator[Path]:
     """The files of these folders in order, without what is made there."""
     for path in itertools.chain.from_iterable(
@@ -81,11 +109,13 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def modules(*folders: str) -> Iterator[Module]:
+    return itertools.chain.from_iterable(map(_modules, folders))
+
+
 @functools.cache
-def modules(*folders: str) -> tuple[Module, ...]:
-    return tuple(
-        Module(module_name(path), path, path.read_text(encoding="utf-8")) for path in files(*folders)
-    )
+def _modules(folder: str) -> tuple[Module, ...]:
+    return tuple(Module(module_name(path), path, path.read_text(encoding="utf-8")) for path in files(folder))
 
 
 def sample(name: str, text: str) -> Module:

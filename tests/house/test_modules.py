@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.house.source_tree import ROOT, files, modules, sample
+from tests.house.source_tree import ROOT, files, modules, sample, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,6 +38,11 @@ DOCUMENTED = {"_current_frames", "_exit", "_asdict", "_fields", "_make", "_repla
 
 ADAPTED = ("trio_websocket", "hypercorn")
 """Libraries whose inside their one owner may touch, each time with the reason on the line."""
+
+MAY_DEFINE = re.compile(r"\b(?:class|def)[\s\\]+(\w+)")
+MAY_REACH = re.compile(r"(?<![^.\w]self)(?<![^.\w]cls)(?<![^.\w]super\(\))\s*\.(?:[\s\\]|#.*)*_")
+MAY_EXCUSE = re.compile(r"#.*(?:noqa|flake8|mypy|type:\s*ignore)")
+"""What a text has in which something is to be found; only then is it worth the time to take it apart."""
 
 NOQA = re.compile(r"# (ruff: )?noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* - \S.*\S")
 TYPE_IGNORE = re.compile(r"# type: ignore\[[a-z-]+(, ?[a-z-]+)*\]")
@@ -68,21 +73,28 @@ def untested(module: Module) -> bool:
 
 def vague_names(module: Module) -> Iterator[str]:
     named = [(module.name.rpartition(".")[2], 1)]
-    named += [
-        (node.name, node.lineno)
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    if any(map(is_vague, MAY_DEFINE.findall(module.text))):
+        named += [
+            (node.name, node.lineno)
+            for node in statements(module.tree)
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
     for name, line in named:
-        words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
-        if VAGUE & {word.lower() for word in words}:
+        if is_vague(name):
             yield f"{module.place}:{line}: {name}"
+
+
+def is_vague(name: str) -> bool:
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return not VAGUE.isdisjoint(word.lower() for word in words)
 
 
 def reaches(module: Module) -> Iterator[str]:
     """Uses of another object's `_private`."""
+    if not MAY_REACH.search(module.text):
+        return
     lines = module.text.splitlines()
-    adapts = any(imported.name.partition(".")[0] in ADAPTED for imported in module.imports())
+    adapts = any(imported.name.partition(".")[0] in ADAPTED for imported in module.imports)
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.endswith("__"):
             continue
@@ -102,6 +114,8 @@ def comments(text: str) -> Iterator[tuple[int, str]]:
 
 def unexplained(module: Module) -> Iterator[str]:
     """Exceptions to a check that do not name it, or do not say why."""
+    if not MAY_EXCUSE.search(module.text):
+        return
     for line, comment in comments(module.text):
         whole_file = re.search(r"# (flake8|mypy):", comment)
         noqa = "noqa" in comment and not NOQA.search(comment)
@@ -128,7 +142,7 @@ def test_each_module_says_what_it_is() -> None:
     silent = [
         module.place
         for module in modules("appliance", "plugins")
-        if not ast.get_docstring(module.tree) and not (module.is_package and not module.text.strip())
+        if not module.outline.docstring and not (module.is_package and not module.text.strip())
     ]
     assert silent == []
 

@@ -78,7 +78,7 @@ def wrong_rows(found: Iterable[Module]) -> Iterator[str]:
         if here not in HEIGHT:
             yield f"{module.place}: `{here}` is no row of the house"
             continue
-        for imported in module.imports():
+        for imported in module.imports:
             there = row(imported.name) if is_within(imported.name, "appliance") else None
             if there is None or there == here:
                 continue
@@ -91,7 +91,7 @@ def impurities(found: Iterable[Module]) -> Iterator[str]:
     for module in found:
         if row(module.name) not in PURE:
             continue
-        for imported in module.imports():
+        for imported in module.imports:
             if imported.name.partition(".")[0] in IMPURE:
                 yield f"{module.place}:{imported.line}: imports {imported.name}"
         for node in ast.walk(module.tree):
@@ -107,7 +107,7 @@ def impurities(found: Iterable[Module]) -> Iterator[str]:
 def wrong_plugin_imports(found: Iterable[Module]) -> Iterator[str]:
     for module in found:
         may = PLUGIN_MAY + ALSO_MAY.get(module.name, ())
-        for imported in module.imports():
+        for imported in module.imports:
             ours = is_within(imported.name, "appliance") or is_within(imported.name, "plugins")
             own = is_within(imported.name, ".".join(module.name.split(".")[:2]))  # a package its own modules
             if ours and not own and not any(is_within(imported.name, package) for package in may):
@@ -118,7 +118,7 @@ def owners(found: Iterable[Module], library: str) -> set[str]:
     return {
         module.name
         for module in found
-        if any(is_within(imported.name, library) for imported in module.imports())
+        if any(is_within(imported.name, library) for imported in module.imports)
     }
 
 
@@ -128,7 +128,7 @@ def circle(found: Iterable[Module]) -> list[str]:
     graph: dict[str, set[str]] = {}
     for module in known.values():
         graph[module.name] = set()
-        for imported in module.imports():
+        for imported in module.imports:
             parts = imported.name.split(".")
             prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
             target = next((prefix for prefix in prefixes if prefix in known), None)

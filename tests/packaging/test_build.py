@@ -8,15 +8,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import archive
 import build_zipapp
 import pytest
 import trial
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from appliance.ops.upgrade import package
+from tests.e2e.running import surroundings
 
 PATIENCE = 280.0
 SOURCES = ("appliance", "plugins", "config", "packaging", "README.md", "LICENSE", "pyproject.toml")
@@ -24,16 +23,16 @@ LAID = ("dependencies", "dependencies.lock", "report.json")
 LEFT_OUT = shutil.ignore_patterns("node_modules", "__pycache__", "machines")
 
 
-def copy(root: Path, target: Path, *, copy_function: Callable[[str, str], object]) -> Path:
+def copy(root: Path, target: Path) -> Path:
     """Make a checkout of its own, with what the build would have to download or to compile with Node."""
     target.mkdir(parents=True)
     laid = build_zipapp.BUILD.relative_to(build_zipapp.ROOT)
     for name in (*SOURCES, *(str(laid / each) for each in LAID)):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         if (root / name).is_dir():
-            shutil.copytree(root / name, target / name, copy_function=copy_function, ignore=LEFT_OUT)
+            shutil.copytree(root / name, target / name, copy_function=closed, ignore=LEFT_OUT)
         else:
-            copy_function(str(root / name), str(target / name))
+            closed(str(root / name), str(target / name))
     return target
 
 
@@ -53,21 +52,25 @@ def build(checkout: Path, *before: str, **variables: str) -> dict[str, bytes]:
 
 
 def test_the_same_sources_give_the_same_bytes(root: Path, tmp_path: Path, zipapp: Path) -> None:
-    """In another folder, at another time, with files of other modes, by a user of another locale."""
-    assert zipapp.exists(), "what is downloaded is there once it has been built"
-    here = copy(root, tmp_path / "here", copy_function=shutil.copy2)
-    there = copy(here, tmp_path / "a" / "longer way" / "there", copy_function=closed)
-    first = build(here)
-    second = build(
+    """As those of `make`, in another folder, at another time, with files of other modes, by a user of another locale.
+
+    What is built is tried from the folder that `make` has it unpacked in, for it is the same build.
+    """
+    unpacked = Path(surroundings(zipapp)["SHIV_ROOT"]) / package.read(zipapp).build
+    if unpacked.is_dir():
+        shutil.copytree(unpacked, tmp_path / "unpacked" / unpacked.name)
+    there = copy(root, tmp_path / "a" / "longer way" / "there")
+    built = build(
         there,
         *("sh", "-c", 'umask 077; exec "$0" "$@"'),
         LC_ALL="C.UTF-8",
         TZ="Pacific/Kiritimati",
         PYTHONHASHSEED="1",
         HOME=str(tmp_path),
+        SHIV_ROOT=str(tmp_path / "unpacked"),
     )
-    assert first.keys() == {"appliance.pyz", "appliance.pyz.sha256", "appliance.cdx.json"}
-    assert [name for name, content in first.items() if second[name] != content] == []
+    assert built.keys() == {"appliance.pyz", "appliance.pyz.sha256", "appliance.cdx.json"}
+    assert [name for name, content in built.items() if (zipapp.parent / name).read_bytes() != content] == []
 
 
 def closed(source: str, target: str) -> None:

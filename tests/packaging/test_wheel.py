@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +19,13 @@ import build_zipapp
 import pytest
 
 import appliance
+from tests.e2e import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PATIENCE = 180.0
+PLUGINS = ("plugins", "list", "--state-dir", "/nowhere")
 
 
 def run(*words: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
@@ -62,20 +65,42 @@ def index(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def make_environment(folder: Path) -> Path:
+    """Give the pip of it, a copy of ours: to install the one that Python brings takes longer than all else."""
+    folder.mkdir(parents=True)
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    distribution = metadata.distribution("pip")
+    for name in {file.parts[0] for file in distribution.files or () if file.parts[0] != ".."}:
+        shutil.copytree(str(distribution.locate_file(name)), packages / name)
+    pip = folder / "bin/pip"
+    pip.write_text(
+        f"#!{folder}/bin/python\nfrom pip._internal.cli.main import main\nraise SystemExit(main())\n"
+    )
+    pip.chmod(0o755)
+    return pip
+
+
 @pytest.fixture(scope="module", params=["pip", "pipx"])
 def program(
     request: pytest.FixtureRequest, wheel: Path, index: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The command that a user has once it is installed."""
     folder = tmp_path_factory.mktemp(request.param)
-    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    offline = {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(index),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_COMPILE": "0",
+    }
     if request.param == "pip":
-        run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-        run(folder / "venv/bin/pip", "install", "-q", "--no-compile", wheel, cwd=folder, environment=offline)
-        run(folder / "venv/bin/pip", "check", cwd=folder)
+        pip = make_environment(folder / "venv")
+        run(pip, "install", "-q", wheel, cwd=folder, environment=offline)
+        run(pip, "check", cwd=folder)
         return folder / "venv/bin/appliance"
-    # The pip that pipx uses for all; it would download the newest.
-    run(sys.executable, "-m", "venv", folder / "pipx/shared", cwd=folder)
+    make_environment(
+        folder / "pipx/shared"
+    )  # has the pip that pipx uses for all; it would download the newest
     homes = {"PIPX_HOME": str(folder / "pipx"), "PIPX_BIN_DIR": str(folder / "bin")}
     pipx = {**offline, **homes, "PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE": "1"}
     command = (sys.executable, "-m", "pipx", "install", "--python", sys.executable, wheel)
@@ -87,10 +112,16 @@ def test_it_is_the_same_version(program: Path, tmp_path: Path) -> None:
     assert run(program, "version", cwd=tmp_path) == f"appliance {appliance.__version__}\n"
 
 
-def test_it_has_the_plugins_of_the_file(program: Path, zipapp: Path, tmp_path: Path) -> None:
-    unpacked = {"SHIV_ROOT": str(tmp_path / "unpacked")}
-    of_the_file = run(sys.executable, zipapp, "plugins", "list", cwd=tmp_path, environment=unpacked)
-    of_the_wheel = run(program, "plugins", "list", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def of_the_file(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The plugins that the file has."""
+    folder = tmp_path_factory.mktemp("file")
+    unpacked = {"SHIV_ROOT": running.surroundings(zipapp)["SHIV_ROOT"]}
+    return run(*running.command(zipapp), *PLUGINS, cwd=folder, environment=unpacked)
+
+
+def test_it_has_the_plugins_of_the_file(program: Path, of_the_file: str, tmp_path: Path) -> None:
+    of_the_wheel = run(program, *PLUGINS, cwd=tmp_path)
     assert re.search(r"(?m)^price +loaded", of_the_wheel)
     assert within(of_the_wheel) == within(of_the_file)
 

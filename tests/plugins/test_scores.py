@@ -561,8 +561,12 @@ def test_a_crash_at_any_moment_changes_no_score(
     end = at + 30
     breaks = [each for each in breaks if each < end]
     found = broken(tape, itertools.pairwise([0.0, *breaks, end]))
-    first = {row.key: row.at for row in reversed(tape) if row.channel == "predictions"}
-    lost = [row for row in found.lost if row.at >= first.get(row.key, math.inf)]
+    noted = [row for row in tape if row not in found.lost]
+    first = {row.key: row.at for row in reversed(noted) if row.channel == "predictions"}
+    # Until a prediction of its symbol is known, a price is for nothing.
+    lost = [
+        row for row in found.lost if row.channel == "predictions" or row.at >= first.get(row.key, math.inf)
+    ]
     for row in lost:
         assert any(0 < each - (row.at - START) < 1.25 for each in [*breaks, end])
     whole = broken([row for row in tape if row not in lost], [(0.0, end)])

@@ -42,24 +42,30 @@ class Came(NamedTuple):
     came: float | None
 
 
+PAUSES = st.sampled_from([-40, -5, 0, 0, 1, 5, 10, 20, 29, 30, 31, 60])
+SYMBOLS = st.sampled_from(["A", "A", "B"])
+VALUES = st.integers(98, 102)
+FORETOLD = st.none() | VALUES
+CONFIDENCES = st.none() | st.sampled_from([0, 0.25, 0.5, 0.55, 1])
+VERSIONS = st.sampled_from(["v1", "v2"])
+
+
 @st.composite
 def tapes(draw: st.DrawFn) -> list[Event]:
     """Rows that come somewhat out of order, some of them twice, over up to half an hour."""
     rows: list[Event] = []
     at = 0.0
     for _ in range(draw(st.integers(0, 60))):
-        at = max(0.0, at + draw(st.sampled_from([-40, -5, 0, 0, 1, 5, 10, 20, 29, 30, 31, 60])))
-        symbol = draw(st.sampled_from(["A", "A", "B"]))
-        value = draw(st.integers(98, 102))
+        at = max(0.0, at + draw(PAUSES))
+        symbol, value = draw(SYMBOLS), draw(VALUES)
         if draw(st.booleans()):
             rows.append(price(at, value, symbol))
         else:
             data: dict[str, Any] = {}
             for name in HORIZONS:
-                data[f"predicted_{name}"] = draw(st.none() | st.integers(98, 102))
-                data[f"confidence_{name}"] = draw(st.none() | st.sampled_from([0, 0.25, 0.5, 0.55, 1]))
-            version = draw(st.sampled_from(["v1", "v2"]))
-            rows.append(prediction(at, value, symbol, model_version=version, **data))
+                data[f"predicted_{name}"] = draw(FORETOLD)
+                data[f"confidence_{name}"] = draw(CONFIDENCES)
+            rows.append(prediction(at, value, symbol, model_version=draw(VERSIONS), **data))
         if draw(st.integers(0, 9)) == 0:
             rows.append(draw(st.sampled_from(rows)))
     return rows

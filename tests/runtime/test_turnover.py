@@ -135,6 +135,11 @@ class Folder:
     async def serve(self, nursery: trio.Nursery) -> None:
         await nursery.start(self.turnover.run, self.stage)
 
+    def forget(self) -> None:
+        """Let go of all plugins, for among what is left of many tests each search takes long."""
+        for each in self.turnover.plugins:
+            each.forget()
+
     async def look(self) -> list[str]:
         """Look once, and give what was done."""
         self.stage.done.clear()
@@ -164,6 +169,7 @@ async def folder(tmp_path: Path) -> AsyncIterator[Folder]:
         await found.serve(nursery)
         yield found
         nursery.cancel_scope.cancel()
+    found.forget()
 
 
 async def test_a_new_file_is_a_new_channel_and_a_removed_one_none(folder: Folder) -> None:
@@ -577,6 +583,7 @@ async def live(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
         await found.serve(nursery)
         yield found
         nursery.cancel_scope.cancel()
+    found.forget()
 
 
 async def test_files_are_seen_as_they_come_change_and_go(live: Folder) -> None:
@@ -808,8 +815,7 @@ def test_what_runs_in_the_end_is_what_the_rules_say(
                     assert {f"put {name}" for name in model.channels().keys() - ran.keys()} <= set(done)
             nursery.cancel_scope.cancel()
         assert len(modules() - before) == len(folder.turnover.plugins), "nothing stays of what does not run"
-        for each in folder.turnover.plugins:
-            each.forget()
+        folder.forget()
         assert modules() == before
 
     with structlog.testing.capture_logs():

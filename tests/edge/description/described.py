@@ -6,12 +6,11 @@ import re
 from functools import partial
 from typing import Any
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-
 from appliance.edge.description.operation import Audience
 from appliance.edge.http import app, documents
 from appliance.settings.tree import Settings
 from tests.edge.promised import closed
+from tests.schemas import Draft202012Validator
 
 ASSETS = {"/": app.Asset(b"", "text/html"), "/client.js": app.Asset(b"", "text/javascript")}
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from jsonschema import Draft7Validator  # type: ignore[import-untyped]
+from referencing import Registry
+from referencing.jsonschema import DRAFT7
 
 from appliance.core.errors import ErrorCode
 from appliance.dialects.messages import ara, trading
@@ -21,6 +22,7 @@ from appliance.settings.tree import Settings, TradingSettings
 from tests.dialects.protocol_page import steps
 from tests.edge import promised
 from tests.edge.description.described import asyncapi, misfits
+from tests.schemas import Draft7Validator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 def standard(root: Path) -> Draft7Validator:
     """The schema of all AsyncAPI documents, as its makers publish it."""
     folder = root / "tests" / "e2e" / "clients" / "node_modules" / "@asyncapi" / "specs" / "schemas"
-    return Draft7Validator(json.loads((folder / "3.0.0.json").read_text(encoding="utf-8")))
+    schema = json.loads((folder / "3.0.0.json").read_text(encoding="utf-8"))
+    # Its parts refer to each other by their ids, which would be looked for in the whole each time.
+    parts = Registry().with_resource(schema["$id"], DRAFT7.create_resource(schema)).crawl()
+    return Draft7Validator(schema, registry=parts)
 
 
 CONFIGURATIONS: list[dict[str, Any]] = [
@@ -53,7 +58,7 @@ def test_it_is_an_asyncapi_document(
     document = asyncapi(Settings(**configuration), auth=auth, certificates=certificates)
     assert [error.message for error in standard.iter_errors(document)] == []
     del document["info"]["title"]
-    assert [*standard.iter_errors(document)] != []
+    assert not standard.is_valid(document)
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)

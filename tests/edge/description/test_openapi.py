@@ -8,7 +8,6 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.applications import Starlette
@@ -19,7 +18,7 @@ from appliance.settings.limits import LimitSettings
 from appliance.settings.tree import PublishSettings, Settings
 from tests.dialects.protocol_page import steps
 from tests.edge.description.described import ASSETS, answer, misfits, openapi, operation
-from tests.edge.stage import KEY, PATIENCE, playing
+from tests.edge.stage import KEY, plain_http, playing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,9 +210,8 @@ async def test_real_answers_are_as_described(case: Case) -> None:
     async with playing() as stage:
         stage.publish("price", "BTC", price=1.0)
         stage.publish("price", "BTC", price=2.0)
-        url = f"http://127.0.0.1:{stage.port}"
         headers = {} if case.key is None else {"Authorization": f"Bearer {case.key}"}
-        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, headers=headers) as http:
+        async with plain_http(stage.port, headers=headers) as http:
             found = await http.request(case.method, case.target, json=case.content)
     assert found.status_code == case.status, found.text
     schema = answer(told, case.status)

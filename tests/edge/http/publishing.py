@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 import trio
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -31,7 +30,7 @@ from appliance.settings.address import Address
 from appliance.settings.fields import Secret
 from appliance.settings.limits import LimitSettings
 from appliance.settings.tree import ListenSettings
-from tests.edge.stage import PATIENCE
+from tests.edge.stage import PATIENCE, plain_http
 from tests.runtime.intaking import Scene
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    import httpx
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -81,10 +81,10 @@ class Office:
         if key is not None:
             sent["authorization"] = f"Bearer {key}"
         sent.setdefault("content-type", "application/json")
-        async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        async with plain_http(self.port) as http:
             if text is not None:
-                return await http.post(f"http://127.0.0.1:{self.port}{PATH}", content=text, headers=sent)
-            return await http.post(f"http://127.0.0.1:{self.port}{PATH}", json=content, headers=sent)
+                return await http.post(PATH, content=text, headers=sent)
+            return await http.post(PATH, json=content, headers=sent)
 
     async def dial(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self.port)

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,10 +14,12 @@ from appliance.core.history import Retention
 from appliance.edge.http.app import Asset
 from appliance.runtime.readiness import Readiness
 from appliance.settings.tree import DataWsSettings
-from tests.edge.stage import EXPIRED, KEY, PATIENCE, PREDICTIONS, Stage, configuration, playing
+from tests.edge.stage import EXPIRED, KEY, PREDICTIONS, Stage, configuration, plain_http, playing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import httpx
 
 ASSETS = {
     "/": Asset(b"<!doctype html>", "text/html"),
@@ -36,7 +37,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def fetch(stage: Stage, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         return await http.request(method, path, headers=headers)
 
 
@@ -70,9 +71,9 @@ async def test_statistics_are_given_to_who_shows_a_key(stage: Stage) -> None:
 @pytest.mark.parametrize("path", ["/ws/stats", "/metrics", "/sse?channels=price:BTC"])
 @pytest.mark.parametrize("key", [None, "sk_wrong", "x" * 5_000, "kéy"])
 async def test_without_a_good_key_the_answer_says_so(stage: Stage, path: str, key: str | None) -> None:
-    async with httpx.AsyncClient() as http:
+    async with plain_http(stage.port) as http:
         headers = {} if key is None else {b"authorization": b"Bearer " + key.encode()}
-        answer = await http.get(f"http://127.0.0.1:{stage.port}{path}", headers=headers)
+        answer = await http.get(path, headers=headers)
     assert answer.status_code == 401
     assert refused(answer).startswith("Unauthorized: ")
     assert answer.headers["www-authenticate"] == 'Bearer realm="appliance"'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing
+from tests.edge.stage import KEY, Stage, configuration, plain_http, playing
 
 if TYPE_CHECKING:
     import ssl
@@ -22,7 +22,7 @@ async def ask(
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if origin is not None:
         sent["origin"] = origin
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         return await http.request(method, path, headers=sent)
 
 

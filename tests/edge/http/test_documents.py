@@ -9,24 +9,25 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 import pytest
 
 from appliance.access.entrance import Entrance
 from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.fields import Secret
 from appliance.settings.limits import LimitSettings
-from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing
+from tests.edge.stage import KEY, Stage, configuration, plain_http, playing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import httpx
 
 OPENAPI, ASYNCAPI = "/api/v1/openapi.json", "/api/v1/asyncapi.json"
 
 
 async def fetch(stage: Stage, path: str, key: str | None = None, **headers: str) -> httpx.Response:
     shown = {} if key is None else {"authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         return await http.get(path, headers={**shown, **headers})
 
 

@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from appliance.api import hookimpl
 from appliance.loading.plugin import Plugin, examined
-from tests.edge.stage import KEY, Stage, playing
+from tests.edge.stage import KEY, Stage, plain_http, playing
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -33,8 +32,8 @@ def plugin(name: str, *routes: Route) -> Plugin:
 
 async def get(stage: Stage, path: str, key: str | None = KEY) -> tuple[int, dict[str, Any]]:
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient() as http:
-        answer = await http.get(f"http://127.0.0.1:{stage.port}{path}", headers=headers)
+    async with plain_http(stage.port) as http:
+        answer = await http.get(path, headers=headers)
     found: dict[str, Any] = json.loads(answer.content)
     return answer.status_code, found
 

@@ -10,7 +10,6 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
-import httpx
 import pytest
 import trio
 import trio.testing
@@ -19,7 +18,7 @@ from structlog.testing import capture_logs
 
 from appliance.edge.http.app import Asset
 from appliance.edge.http.frames import PREFACE
-from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing, rest, until
+from tests.edge.stage import KEY, PATIENCE, Stage, configuration, plain_http, playing, rest, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -387,12 +386,12 @@ async def test_who_leaves_windows_shut_and_goes_is_let_go(stage: Stage) -> None:
 
 
 async def test_an_honest_client_may_ask_for_much(stage: Stage) -> None:
-    async with httpx.AsyncClient(http1=False, http2=True, timeout=PATIENCE) as http:
+    async with plain_http(stage.port, http1=False, http2=True) as http:
         for _ in range(30):
-            got = await http.get(f"http://127.0.0.1:{stage.port}/big")
+            got = await http.get("/big")
             assert got.content == BIG.content
         headers = {"authorization": f"Bearer {KEY}"}
         for number in range(300):
-            async with http.stream("GET", f"http://127.0.0.1:{stage.port}/ws/stats", headers=headers) as got:
+            async with http.stream("GET", "/ws/stats", headers=headers) as got:
                 assert got.status_code == 200, number
         assert stage.around.admission.connections == 1

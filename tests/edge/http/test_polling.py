@@ -29,7 +29,7 @@ from appliance.edge.surroundings import Ending
 from tests.edge.description import described
 from tests.edge.http.ledger import Ledger
 from tests.edge.stage import EXPIRED as KEY_OF_BOB
-from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing, until
+from tests.edge.stage import KEY, PATIENCE, UNTRUSTING, Stage, configuration, plain_http, playing, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -59,9 +59,7 @@ def assert_nothing_is_left(stage: Stage) -> None:
 
 
 def client(stage: Stage) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{stage.port}/api/v1/topics", timeout=PATIENCE, headers=AUTHORIZED
-    )
+    return plain_http(stage.port, "/api/v1/topics", headers=AUTHORIZED)
 
 
 DESCRIBED = described.openapi()
@@ -460,9 +458,8 @@ async def test_what_a_client_may_not_read_does_not_exist_for_it(
 @pytest.mark.parametrize("key", ["", "sk_wrong"])
 @pytest.mark.parametrize("what", ["events", "latest"])
 async def test_without_a_good_key_nothing_is_told(stage: Stage, key: str, what: str) -> None:
-    async with httpx.AsyncClient() as http:
-        url = f"http://127.0.0.1:{stage.port}/api/v1/topics/price:BTC/{what}"
-        answer = await http.get(url, headers={"x-api-key": key})
+    async with plain_http(stage.port) as http:
+        answer = await http.get(f"/api/v1/topics/price:BTC/{what}", headers={"x-api-key": key})
     assert refused(answer, 401).startswith("Unauthorized: ")
 
 
@@ -509,7 +506,7 @@ async def test_polls_have_their_own_rate_and_are_no_connections() -> None:
         assert stage.errors == {"RATE_LIMITED": 2}
         bob = await http.get("/price:BTC/latest", headers={"authorization": f"Bearer {KEY_OF_BOB}"})
         assert bob.status_code == 200
-        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2", verify=UNTRUSTING)
         async with httpx.AsyncClient(
             base_url=http.base_url, headers=AUTHORIZED, transport=transport
         ) as other:

@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
@@ -19,11 +18,13 @@ from appliance.settings.fields import Bytes, Seconds
 from appliance.settings.limits import LimitSettings
 from appliance.settings.tree import ListenSettings, PublishSettings
 from tests.edge.http.publishing import KEY, READER, Office, opened
-from tests.edge.stage import PATIENCE, rest
+from tests.edge.stage import PATIENCE, plain_http, rest
 from tests.runtime.intaking import Scene, alert, event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import httpx
 
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
 
@@ -225,8 +226,8 @@ async def test_compressed_content_is_not_read(office: Office) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_other_methods_are_not_served(office: Office, method: str) -> None:
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
-        answer = await http.request(method, f"http://127.0.0.1:{office.port}{PATH}")
+    async with plain_http(office.port) as http:
+        answer = await http.request(method, PATH)
     assert answer.status_code == 405
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 
 from appliance.settings.access import AuthSettings, KeySettings
 from appliance.settings.fields import Bytes, Seconds, Secret
 from appliance.settings.tree import PublishSettings
-from tests.edge.stage import PATIENCE, Stage, configuration, playing
+from tests.edge.stage import Stage, configuration, plain_http, playing
+
+if TYPE_CHECKING:
+    import httpx
 
 ANN, BOB = "sk_of-ann", "sk_of-bob"
 
@@ -25,7 +27,7 @@ def limited(events: float = 1e9, size: int = 2**30, burst: float = 10.0) -> Any:
 
 async def publish(stage: Stage, count: int = 1, *, key: str = ANN, wide: int = 0) -> httpx.Response:
     events = [{"channel": "price", "key": "BTC", "data": {"text": "x" * wide}}] * count
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         headers = {"authorization": f"Bearer {key}"}
         return await http.post("/api/v1/publish", json=events, headers=headers)
 
@@ -53,7 +55,7 @@ async def test_a_rate_of_bytes_holds_for_few_large_ones() -> None:
 
 async def test_what_is_wrong_costs_as_much_as_what_is_right() -> None:
     async with playing(limited(events=0.2)) as stage:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+        async with plain_http(stage.port) as http:
             codes = [
                 (
                     await http.post(

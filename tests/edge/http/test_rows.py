@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from appliance.api import Channel, Mode, Page, PageQuery, Row
 from appliance.core.errors import SourceError
-from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing
+from tests.edge.stage import KEY, Stage, configuration, plain_http, playing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +47,7 @@ async def stage(table: Table) -> AsyncIterator[Stage]:
 
 
 async def ask(stage: Stage, path: str, shown: str = KEY, **parameters: str) -> tuple[int, Any]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=PATIENCE) as http:
+    async with plain_http(stage.port) as http:
         headers = {"authorization": f"Bearer {shown}"} if shown else {}
         answer = await http.get(path, params=parameters, headers=headers)
         return answer.status_code, answer.json()

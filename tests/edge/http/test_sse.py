@@ -14,7 +14,6 @@ import h2.config
 import h2.connection
 import h2.events
 import h11
-import httpx
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -30,10 +29,12 @@ from appliance.settings.tree import SseSettings
 from appliance.settings.views import ViewSettings
 from tests.edge import promised
 from tests.edge.http.ledger import Ledger
-from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing, rest, until
+from tests.edge.stage import KEY, PATIENCE, Stage, configuration, plain_http, playing, rest, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import httpx
 
 SHORT = 0.2
 """Seconds of a deadline that a test waits for."""
@@ -195,8 +196,8 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def ask(stage: Stage, query: str) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
-        return await http.get(f"http://127.0.0.1:{stage.port}/sse{query}", headers=AUTHORIZED)
+    async with plain_http(stage.port) as http:
+        return await http.get(f"/sse{query}", headers=AUTHORIZED)
 
 
 # --- The stream. ---
@@ -572,11 +573,13 @@ async def test_too_many_channels_are_told() -> None:
     "place", ["12", "epoch", "epoch-0-x", "epoch-0-1.2.3", "-1", "epoch-0-1 2", "x" * 300]
 )
 async def test_a_malformed_place_is_told_what_is_right(stage: Stage, place: str) -> None:
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
-        url = f"http://127.0.0.1:{stage.port}/sse?channels=price:BTC"
-        async with http.stream("GET", url, headers={**AUTHORIZED, "last-event-id": place}) as answer:
-            assert answer.status_code == 400
-            assert b"EPOCH-SERIAL" in await answer.aread()
+    shown = {**AUTHORIZED, "last-event-id": place}
+    async with (
+        plain_http(stage.port) as http,
+        http.stream("GET", "/sse?channels=price:BTC", headers=shown) as answer,
+    ):
+        assert answer.status_code == 400
+        assert b"EPOCH-SERIAL" in await answer.aread()
     assert stage.around.admission.sessions == 0
 
 
@@ -614,9 +617,8 @@ async def test_one_connection_a_minute_too_many_is_told_when_to_come_back() -> N
 
 
 async def test_a_look_at_the_head_opens_no_session(stage: Stage) -> None:
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
-        url = f"http://127.0.0.1:{stage.port}/sse?channels=price:BTC"
-        answer = await http.head(url, headers=AUTHORIZED)
+    async with plain_http(stage.port) as http:
+        answer = await http.head("/sse?channels=price:BTC", headers=AUTHORIZED)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert stage.around.admission.sessions == 0

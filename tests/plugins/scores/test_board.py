@@ -173,23 +173,28 @@ def test_a_version_is_part_of_a_key() -> None:
     assert model_key("BTC", "my model") == "BTC:my%20model"
 
 
+PAUSES = st.sampled_from([-40, -5, 0, 1, 5, 10, 20, 29, 30, 31, 60, 200])
+SYMBOLS = st.sampled_from(["A", "A", "B", "C"])
+VALUES = st.integers(98, 102)
+VERSIONS = st.sampled_from(["v1", "v2", "v3"])
+FORETOLD = st.none() | VALUES
+NEXT = st.sampled_from(["", "", "note", "crash", "tell"])
+
+
 @st.composite
 def tapes(draw: st.DrawFn) -> list[tuple[Event, str]]:
     """Rows, and what happens after each: nothing, a note, a crash right after one, or a score that is told."""
     rows: list[tuple[Event, str]] = []
     at = 0.0
     for _ in range(draw(st.integers(0, 60))):
-        at = max(0.0, at + draw(st.sampled_from([-40, -5, 0, 1, 5, 10, 20, 29, 30, 31, 60, 200])))
-        symbol = draw(st.sampled_from(["A", "A", "B", "C"]))
-        value = draw(st.integers(98, 102))
-        data = {f"predicted_{name}": draw(st.none() | st.integers(98, 102)) for name in HORIZONS}
-        version = draw(st.sampled_from(["v1", "v2", "v3"]))
-        row = draw(
-            st.sampled_from(
-                [price(at, value, symbol), prediction(at, value, symbol, model_version=version, **data)]
-            )
-        )
-        rows.append((row, draw(st.sampled_from(["", "", "note", "crash", "tell"]))))
+        at = max(0.0, at + draw(PAUSES))
+        symbol, value = draw(SYMBOLS), draw(VALUES)
+        if draw(st.booleans()):
+            row = price(at, value, symbol)
+        else:
+            data: dict[str, Any] = {f"predicted_{name}": draw(FORETOLD) for name in HORIZONS}
+            row = prediction(at, value, symbol, model_version=draw(VERSIONS), **data)
+        rows.append((row, draw(NEXT)))
     return rows
 
 

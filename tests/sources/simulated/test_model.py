@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.sources.simulated.instruments import DOZEN, instrument
-from appliance.sources.simulated.model import HORIZONS, Model, Reading
+from appliance.sources.simulated.model import HORIZONS, Forecast, Model, Reading
 from appliance.sources.simulated.prices import Prices
 
 if TYPE_CHECKING:
@@ -42,12 +42,19 @@ class Outcome:
         return self.errors / self.moves
 
 
-def run(prices: Iterable[list[float]], groups: list[str]) -> Iterator[tuple[list[float], list[Reading]]]:
+def run(prices: Iterable[list[float]], groups: list[str]) -> Iterator[tuple[list[float], Model]]:
+    """Give each step with the model that has just seen it."""
     steps = iter(prices)
     model = Model(next(steps), groups)
     for step in steps:
         model.observe(step, SECONDS)
-        yield step, model.readings()
+        yield step, model
+
+
+def readings(prices: Iterable[list[float]], groups: list[str], *, after: int = 0) -> Iterator[list[Reading]]:
+    for number, (_, model) in enumerate(run(prices, groups)):
+        if number >= after:
+            yield model.readings()
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -56,13 +63,21 @@ def outcomes(request: pytest.FixtureRequest) -> dict[float, dict[str, Outcome]]:
     instruments = [instrument(symbol, seed=request.param) for symbol in DOZEN]
     prices = Prices(request.param, instruments)
     path = ([move.price for move in prices.step(SECONDS)] for _ in range(10_000))
-    seen = list(run(path, [each.group for each in instruments]))[720:]
+    seen = list[list[float]]()
+    forecasts = list[list[tuple[Forecast, ...]]]()
+    for number, (step, model) in enumerate(run(path, [each.group for each in instruments])):
+        if number < 720:
+            continue
+        seen.append(step)
+        if number % 2 == 0:
+            forecasts.append([reading.forecasts for reading in model.readings()])
     found = {horizon: {name: Outcome() for name in ("all", "unsure", "sure", "very")} for horizon in HORIZONS}
     for number, horizon in enumerate(HORIZONS):
         ahead = int(horizon / SECONDS)
-        for (before, readings), (after, _) in zip(seen[:-ahead:2], seen[ahead::2], strict=False):
-            for each, old, new, reading in zip(instruments, before, after, readings, strict=True):
-                forecast = reading.forecasts[number]
+        for before, after, told in zip(seen[:-ahead:2], seen[ahead::2], forecasts, strict=False):
+            for each, old, new, of_each in zip(instruments, before, after, told, strict=True):
+                forecast = of_each[number]
+                came = math.log(new / old)
                 sure = (
                     "unsure"
                     if forecast.confidence < 0.55
@@ -73,7 +88,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[float, dict[str, Outcome]]:
                 for name in ("all", sure):
                     found[horizon][name].add(
                         expected=forecast.move,
-                        came=math.log(new / old),
+                        came=came,
                         confidence=forecast.confidence,
                         scale=each.volatility,
                     )
@@ -116,8 +131,12 @@ def test_it_is_never_sure_of_what_cannot_be_known() -> None:
             logs[place] += rng.gauss(0.0, 0.001)
         return [math.exp(log) for log in logs]
 
-    readings = [reading for _, reading in run((walk() for _ in range(5_000)), ["coin"] * 12)][2_500:]
-    best = [max(forecast.confidence for forecast in each.forecasts) for step in readings for each in step]
+    path = (walk() for _ in range(5_000))
+    best = [
+        max(forecast.confidence for forecast in each.forecasts)
+        for step in readings(path, ["coin"] * 12, after=2_500)
+        for each in step
+    ]
     assert statistics.fmean(best) < 0.56
 
 
@@ -132,7 +151,7 @@ def test_it_learns_that_prices_come_back() -> None:
 
     right = [
         (forecast.move < 0) == (reading.fast > 0)
-        for _, step in list(run((swing() for _ in range(4_000)), ["coin"] * 4))[2_000:]
+        for step in readings((swing() for _ in range(4_000)), ["coin"] * 4, after=2_000)
         for reading in step
         for forecast in reading.forecasts[:1]
         if abs(reading.fast) > 1
@@ -141,15 +160,15 @@ def test_it_learns_that_prices_come_back() -> None:
 
 
 def test_prices_that_do_not_move_are_expected_to_stay() -> None:
-    for _, readings in run(([100.0, 5.0] for _ in range(400)), ["coin", "stock"]):
-        for reading in readings:
+    for step in readings(([100.0, 5.0] for _ in range(400)), ["coin", "stock"]):
+        for reading in step:
             assert all(forecast == (0.0, 0.5) for forecast in reading.forecasts)
 
 
 def test_readings_stay_finite_through_a_crash() -> None:
     path = [[100.0, 7.0]] * 300 + [[0.01, 7.0]] + [[100.0, 7.0]] * 300
-    for _, readings in run(path, ["coin", "coin"]):
-        for reading in readings:
+    for step in readings(path, ["coin", "coin"]):
+        for reading in step:
             assert all(math.isfinite(value) for value in (reading.fast, reading.slow, reading.distance))
             for forecast in reading.forecasts:
                 assert math.isfinite(forecast.move)

@@ -14,8 +14,11 @@ STEPS = 100_000
 
 def path(*symbols: str, seed: int = 1, seconds: float = 1.0, steps: int = STEPS) -> dict[str, list[float]]:
     prices = Prices(seed, [instrument(symbol, seed=seed) for symbol in symbols])
-    moves = [prices.step(seconds) for _ in range(steps)]
-    return {symbol: [step[place].price for step in moves] for place, symbol in enumerate(symbols)}
+    found: dict[str, list[float]] = {symbol: [] for symbol in symbols}
+    for _ in range(steps):
+        for prices_so_far, move in zip(found.values(), prices.step(seconds), strict=True):
+            prices_so_far.append(move.price)
+    return found
 
 
 def returns(prices: list[float], every: int = 1) -> list[float]:
@@ -32,6 +35,18 @@ def day() -> dict[str, list[float]]:
     return path("BTC", "AAPL")
 
 
+@pytest.fixture(scope="module")
+def weeks() -> dict[str, list[float]]:
+    """The ends of minutes."""
+    return path("BTC", "AAPL", seconds=60.0, steps=60_000)
+
+
+@pytest.fixture(scope="module")
+def decade() -> dict[str, list[float]]:
+    """The ends of hours."""
+    return path("BTC", "DOGE", seconds=3_600.0, steps=87_600)
+
+
 @pytest.mark.parametrize("symbol", ["BTC", "AAPL"])
 def test_a_day_of_seconds_stays_near_its_magnitude(day: dict[str, list[float]], symbol: str) -> None:
     usual = instrument(symbol, seed=1).price
@@ -39,11 +54,12 @@ def test_a_day_of_seconds_stays_near_its_magnitude(day: dict[str, list[float]], 
 
 
 @pytest.mark.parametrize("symbol", ["BTC", "AAPL"])
-def test_hours_have_the_volatility_of_the_symbol_and_minutes_somewhat_more(symbol: str) -> None:
+def test_hours_have_the_volatility_of_the_symbol_and_minutes_somewhat_more(
+    weeks: dict[str, list[float]], symbol: str
+) -> None:
     usual = instrument(symbol, seed=1).volatility
-    prices = path(symbol, seconds=60.0, steps=60_000)[symbol]
-    hours = statistics.pstdev(returns(prices, every=60)) * math.sqrt(YEAR / 3_600)
-    minutes = statistics.pstdev(returns(prices)) * math.sqrt(YEAR / 60)
+    hours = statistics.pstdev(returns(weeks[symbol], every=60)) * math.sqrt(YEAR / 3_600)
+    minutes = statistics.pstdev(returns(weeks[symbol])) * math.sqrt(YEAR / 60)
     assert hours == pytest.approx(usual, rel=0.25)
     assert usual < minutes < 1.7 * usual
 
@@ -60,10 +76,9 @@ def test_calm_and_wild_times_follow_one_another(day: dict[str, list[float]]) -> 
 
 
 @pytest.mark.parametrize("symbol", ["BTC", "DOGE"])
-def test_years_neither_explode_nor_vanish(symbol: str) -> None:
-    decade = path(symbol, seconds=3_600.0, steps=87_600)[symbol]
+def test_years_neither_explode_nor_vanish(decade: dict[str, list[float]], symbol: str) -> None:
     usual = instrument(symbol, seed=1).price
-    assert usual / 5 < min(decade) < max(decade) < usual * 5
+    assert usual / 5 < min(decade[symbol]) < max(decade[symbol]) < usual * 5
 
 
 def test_symbols_of_a_group_go_together() -> None:

@@ -2,4 +2,12 @@
 
 import { WebSocket } from "ws";
 
-globalThis.WebSocket ??= WebSocket;
+/** With those, an error that nobody listens for ends the connection, not the process. */
+class UnheardWebSocket extends WebSocket {
+  constructor(...given) {
+    super(...given);
+    this.on("error", () => {});
+  }
+}
+
+globalThis.WebSocket ??= UnheardWebSocket;

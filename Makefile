@@ -41,7 +41,13 @@ test: ## Check and test everything
 
 # With `make --jobs=N`, as `make test` has it, N steps at once.
 .PHONY: check
-check: format lint types page .venv/installed-system build/websockets-13/.installed ## Set all up, and check all that is checked before the tests
+check: format lint types compiled page .venv/installed-system build/websockets-13/.installed ## Set all up, and check all that is checked before the tests
+
+# What all processes of the tests import, and would each compile if they began at once.
+.PHONY: compiled always
+compiled: .venv/installed-test
+	@mkdir -p build
+	@$(BIN)/python -m pytest --collect-only -qq > build/collected 2>&1 || { cat build/collected >&2; exit 1; }
 
 .PHONY: page
 page: $(PYZ) ## Test the page that the appliance serves, apart from a browser
@@ -140,7 +146,6 @@ define list
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 endef
 
-.PHONY: always
 always:
 
 build/web-files: always

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SOMEBODY = 12_345
 """A user that owns nothing else."""
-WAITING = ("e2e", "cli", "packaging")
-"""Folders of tests that mostly wait, for processes that they start."""
+BUSY = ("access", "core", "dialects", "edge", "house", "ops", "plugins", "runtime", "settings")
+"""Folders of tests that wait for little: most others wait for processes that they start."""
 
 
 # What tests share says what it has found, as they do.
@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with those that wait, several at once, and end with those that keep all cores busy until the last."""
-    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in WAITING)
+    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] in BUSY)
 
 
 def pytest_collection_finish() -> None:

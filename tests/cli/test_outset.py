@@ -47,6 +47,14 @@ def test_garbage_is_looked_for_again_but_not_among_what_was_loaded(root: Path) -
     assert told(root, code).split() == ["False", "True", "True"]
 
 
+def test_where_all_is_loaded_already_garbage_stays_garbage(root: Path) -> None:
+    code = (
+        "with lightly():\n    import structlog\nkept = gc.get_freeze_count()\n"
+        "with lightly():\n    import structlog\nprint(gc.get_freeze_count() == kept)"
+    )
+    assert told(root, code) == "True"
+
+
 def test_a_module_that_does_not_load_leaves_nothing_switched_off(root: Path) -> None:
     code = "try:\n    with lightly():\n        import nowhere\nexcept ImportError:\n    print(gc.isenabled())"
     assert told(root, code) == "True"

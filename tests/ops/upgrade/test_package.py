@@ -7,6 +7,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 import appliance
@@ -17,12 +18,25 @@ from tests.e2e.other_version import other_version
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from appliance.ops.upgrade.package import Package
+
 
 @pytest.fixture
 def file(zipapp: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "appliance.pyz"
     copy.write_bytes(zipapp.read_bytes())
     return copy
+
+
+@pytest.fixture(scope="module")
+def whole(zipapp: Path) -> Package:
+    return package.read(zipapp)
+
+
+@pytest.fixture
+def apart(whole: Package, tmp_path: Path) -> Package:
+    """The same as it would lie in a folder of its own."""
+    return attrs.evolve(whole, path=tmp_path / "appliance.pyz")
 
 
 def test_the_built_file_is_of_this_version(file: Path) -> None:
@@ -77,15 +91,14 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
         "0000  other\n{digest}  dist/appliance.pyz",
     ],
 )
-def test_a_checksum_that_fits_contradicts_nothing(file: Path, line: str) -> None:
-    found = package.read(file)
-    text = line.format(digest=found.digest, DIGEST=found.digest.upper())
-    file.with_name("appliance.pyz.sha256").write_text(f"{text}\n")
-    assert package.contradiction(found) is None
+def test_a_checksum_that_fits_contradicts_nothing(apart: Package, line: str) -> None:
+    text = line.format(digest=apart.digest, DIGEST=apart.digest.upper())
+    apart.path.with_name("appliance.pyz.sha256").write_text(f"{text}\n")
+    assert package.contradiction(apart) is None
 
 
-def test_a_file_without_a_checksum_is_not_contradicted(file: Path) -> None:
-    assert package.contradiction(package.read(file)) is None
+def test_a_file_without_a_checksum_is_not_contradicted(apart: Package) -> None:
+    assert package.contradiction(apart) is None
 
 
 @pytest.mark.parametrize(
@@ -97,15 +110,14 @@ def test_a_file_without_a_checksum_is_not_contradicted(file: Path) -> None:
         ("never\n", "has no SHA-256"),
     ],
 )
-def test_a_checksum_that_does_not_fit_contradicts(file: Path, content: str, says: str) -> None:
-    found = package.read(file)
-    file.with_name("appliance.pyz.sha256").write_text(content.replace("DIGEST", found.digest))
-    told = package.contradiction(found)
+def test_a_checksum_that_does_not_fit_contradicts(apart: Package, content: str, says: str) -> None:
+    apart.path.with_name("appliance.pyz.sha256").write_text(content.replace("DIGEST", apart.digest))
+    told = package.contradiction(apart)
     assert told is not None
     assert says in told
 
 
-def test_the_checksum_of_the_build_fits(zipapp: Path) -> None:
+def test_the_checksum_of_the_build_fits(zipapp: Path, whole: Package) -> None:
     beside = zipapp.with_name(f"{zipapp.name}.sha256")
     assert beside.exists()
-    assert package.contradiction(package.read(zipapp)) is None
+    assert package.contradiction(whole) is None

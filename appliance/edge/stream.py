@@ -192,8 +192,12 @@ class Stream(trio.abc.Stream):
         if self._broken:
             raise trio.BrokenResourceError
         self._waiting.append(bytes(data))
-        self._held = True
-        await self.drained()
+        # At once: while it lay here, what others push would find the socket full.
+        if self._write_waiting():
+            await trio.lowlevel.checkpoint()
+        else:
+            self._held = True
+            await self.drained()
         if self._closed:
             raise trio.ClosedResourceError
         if self._broken:

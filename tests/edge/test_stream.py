@@ -151,6 +151,18 @@ async def test_pushes_and_sends_keep_their_order(ends: Ends) -> None:
         assert await ends.read(len(wanted)) == wanted
 
 
+async def test_beside_a_send_a_socket_with_room_is_not_full(ends: Ends) -> None:
+    """Else a client that reads all in time would be taken for a slow one whenever it is pinged."""
+    async with trio.open_nursery() as nursery:  # ends when all is sent
+        for _ in range(3):
+            nursery.start_soon(ends.stream.send_all, b"ping")
+        for _ in range(10):
+            assert ends.stream.push(b"push")
+            await trio.lowlevel.checkpoint()
+    got = await ends.read(52)
+    assert (got.count(b"ping"), got.count(b"push")) == (3, 10)
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_byte_arrives_in_order_whatever_the_reader_does(ends: Ends, seed: int) -> None:
     dice = random.Random(seed)

@@ -17,8 +17,9 @@ export SHIV_ROOT := $(CURDIR)/build/unpacked
 
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 
-# What is imported by thousands of tests, in many processes, is compiled once.
+# What is imported by thousands of tests, in many processes, is compiled once; and of what is installed, nothing else.
 unexport PYTHONDONTWRITEBYTECODE
+export PIP_COMPILE := 0
 
 .PHONY: help
 help: ## List the targets
@@ -35,9 +36,9 @@ PYTEST := $(BIN)/python -m pytest --quiet --timeout=300 --dist=loadfile --no-loa
 
 .PHONY: test
 test: ## Check and test everything
-	@$(MAKE) --jobs=$(CORES) check
+	@$(MAKE) --jobs=$$(($(CORES) + 1)) check
 	@$(PYTEST) --numprocesses=$$(($(CORES) < 6 ? $(CORES) + 2 : 8)) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
-	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) : 4)) $(CROWDS) $(ARGS)
+	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) + 1 : 4)) $(CROWDS) $(ARGS)
 
 # With `make --jobs=N`, as `make test` has it, N steps at once.
 .PHONY: check

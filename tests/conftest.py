@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SOMEBODY = 12_345
 """A user that owns nothing else."""
-BUSY = ("access", "core", "dialects", "edge", "house", "ops", "plugins", "runtime", "settings")
-"""Folders of tests that wait for little: most others wait for processes that they start."""
+BUSY = ("edge", "runtime", "plugins", "ops", "dialects", "house", "core", "access", "settings")
+"""Folders of tests that wait for little, those with the longest files first: most others wait for processes."""
 
 
 # What tests share says what it has found, as they do.
 pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.stem != "conftest")
 )
+
+# Until the tests begin, next to nothing of what is made can go.
+gc.disable()
 
 # Who starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -57,13 +60,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with those that wait, several at once, and end with those that keep all cores busy until the last."""
-    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] in BUSY)
+    """Begin with those that wait, several at once, and end with the many that are soon done."""
+    last = {folder: place for place, folder in enumerate(BUSY)}
+    items.sort(key=lambda item: last.get(item.path.relative_to(ROOT / "tests").parts[0], -1))
 
 
 def pytest_collection_finish() -> None:
     """Leave what is there before the first test out of every collection of garbage: it takes longer than many tests."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ ANY = "*"
 """Stands at the end of a pattern for any ending."""
 
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]*")
-_KEY = re.compile(r"[!-)+-~\u00a1-\ud7ff\ue000-\U0010ffff]+")
+_KEY = re.compile(r"[^\x00- *\x7f-\xa0\ud800-\udfff]+")
+"""All but what cannot be seen, and `*`: a set of what can be takes milliseconds to be compiled."""
 MOST_CHARACTERS = 200
 
 

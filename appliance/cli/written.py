@@ -1,6 +1,6 @@
-"""The methods that attrs writes for classes, compiled once: kept from start to start, beside the bytecode of modules.
+"""The methods that attrs and dataclasses write, compiled once: kept from start to start, beside modules' bytecode.
 
-The one module that knows how attrs compiles. Must not know which classes there are. Where nothing can be kept, as in a
+The one module that knows how they compile. Must not know which classes there are. Where nothing can be kept, as in a
 folder that is only read, they are compiled at each start.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import dataclasses
 import importlib.util
 import marshal
 import os
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType
 
-_COMPILES: Final = vars(attr._make)
+_ATTRS: Final = vars(attr._make)
 """It asks for `compile` by this name, and finds the built-in one."""
+_DATACLASSES: Final = vars(dataclasses)
+"""They ask for `exec` likewise, and give it text."""
 _SALT: Final = re.compile(r"hash\(\(\n +-?[0-9]+,\n")
 """What the hash of a class begins with: another number in each process, of which any will do. It is looked for by the
 word before it: to try each line of each script takes milliseconds."""
@@ -44,15 +47,18 @@ def kept(place: Path) -> Iterator[None]:
     def compile_(script: str, filename: str, mode: str) -> CodeType:
         key = filename, _SALT.sub("", script)
         if (code := before.get(key)) is None:
-            code = builtins.compile(script, filename, mode)
+            code = builtins.compile(script, filename, mode, dont_inherit=True)
         used[key] = code
         return code
 
-    _COMPILES["compile"] = compile_
+    def exec_(script: str, names: dict[str, Any], made: dict[str, Any]) -> None:
+        builtins.exec(compile_(script, "<string>", "exec"), names, made)  # noqa: S102 - as dataclasses do
+
+    _ATTRS["compile"], _DATACLASSES["exec"] = compile_, exec_
     try:
         yield
     finally:
-        del _COMPILES["compile"]
+        del _ATTRS["compile"], _DATACLASSES["exec"]
     if used.keys() - before.keys() and not sys.dont_write_bytecode:
         _write(place, used)
 

@@ -1,4 +1,4 @@
-"""What attrs writes, in processes that have made no class yet."""
+"""What attrs and dataclasses write, in processes that have made no class yet."""
 
 from __future__ import annotations
 
@@ -25,8 +25,16 @@ with kept(Path(sys.argv[1])):
         number: int
         name: str = "here"
 assert (Place(1), repr(Place(1)), len({Place(1), Place(1), Place(2)})) == (Place(1), "Place(number=1, name='here')", 2)
-print([name for name in compiled if "Place" in name])
+print([name for name in compiled if "Place" in name or name == "<string>"])
 """
+
+
+BY_DATACLASSES = """from dataclasses import dataclass
+    def looked_at(cls):
+        assert cls.__init__.__annotations__ == {"number": int, "name": str, "return": None}
+        return cls
+    @looked_at
+    @dataclass(frozen=True)"""
 
 
 def made(root: Path, place: Path, *, but: tuple[str, str] = ("", ""), seed: int = 0, flag: str = "-u") -> str:
@@ -50,6 +58,12 @@ def test_what_was_compiled_once_is_taken_whatever_a_process_hashes_with(root: Pa
     assert made(root, place, seed=1) == COMPILED
     assert made(root, place, seed=2) == "[]"
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_dataclasses_write_is_kept_too(root: Path, tmp_path: Path) -> None:
+    instead = ("@attrs.frozen", BY_DATACLASSES)
+    assert "'<string>'" in made(root, tmp_path / "kept", but=instead)
+    assert made(root, tmp_path / "kept", but=instead) == "[]"
 
 
 def test_a_class_that_has_changed_is_compiled_and_the_one_before_forgotten(
@@ -79,7 +93,10 @@ def test_where_nothing_can_be_kept_all_goes_on(root: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_attrs_compiles_as_before_afterwards(root: Path, tmp_path: Path) -> None:
+def test_both_compile_as_before_afterwards(root: Path, tmp_path: Path) -> None:
     after = ("assert", "@attrs.frozen\nclass OtherPlace:\n    pass\nassert")
     made(root, tmp_path / "kept", but=after)
     assert "OtherPlace" in made(root, tmp_path / "kept", but=after)
+    after = ("assert", "import dataclasses\n@dataclasses.dataclass\nclass OtherPlace:\n    pass\nassert")
+    made(root, tmp_path / "kept", but=after)
+    assert "<string>" in made(root, tmp_path / "kept", but=after)

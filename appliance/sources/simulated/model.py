@@ -16,8 +16,6 @@ import collections
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-import attrs
-
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -65,8 +63,7 @@ class Reading(NamedTuple):
     forecasts: tuple[Forecast, ...]
 
 
-@attrs.frozen
-class _Sample:
+class _Sample(NamedTuple):
     """One symbol at one bar, waiting for what comes of it."""
 
     log_price: float
@@ -208,7 +205,7 @@ class Model:
 
     def _expect(self, features: _Features) -> tuple[float, ...]:
         a, b, c = features
-        return tuple(a * w[0] + b * w[1] + c * w[2] for w in (weights.values for weights in self._weights))
+        return tuple([a * x + b * y + c * z for x, y, z in [weights.values for weights in self._weights]])
 
     def _close_bar(self, seconds: float) -> None:
         self._bars += 1

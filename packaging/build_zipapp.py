@@ -81,9 +81,17 @@ def glibc(folder: Path) -> tuple[int, ...]:
 
 
 def pack(folders: tuple[Path, ...], packed: Path) -> None:
+    """Have it packed; it is compressed when it is finished."""
     run(
         "shiv",
-        *("--entry-point", ENTRY_POINT, "--python", "/usr/bin/env python3", "--reproducible"),
+        *(
+            "--entry-point",
+            ENTRY_POINT,
+            "--python",
+            "/usr/bin/env python3",
+            "--reproducible",
+            "--uncompressed",
+        ),
         *(word for folder in folders for word in ("--site-packages", folder)),
         *("--output-file", packed),
     )

@@ -109,7 +109,7 @@ def booted(*, newer: bool = False, files: Mapping[Path, str] | None = None) -> I
         process = subprocess.Popen(unshared, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console)
         try:
             machine = Machine(name, _leader(process, log))
-            machine.wait_until(machine.is_up, "systemd has started")
+            machine.wait_until(machine.is_up, "systemd has started", every=0.05)
             yield machine
         finally:
             process.communicate(timeout=PATIENCE)
@@ -193,14 +193,14 @@ class Machine:
         """What systemd says of a unit."""
         return self.run(f"systemctl show --value --property={property_} {unit}").strip()
 
-    def wait_until(self, true: Callable[[], object], what: str) -> None:
-        """Wait for a condition; `what` says which one did not come."""
+    def wait_until(self, true: Callable[[], object], what: str, *, every: float = 0.2) -> None:
+        """Wait for a condition; `what` says which one did not come. To look inside, some processes are started."""
         deadline = time.monotonic() + PATIENCE
         while not true():
             if time.monotonic() > deadline:
                 told = self.run("systemctl status --no-pager --full appliance.service; true", check=False)
                 pytest.fail(f"waited in vain: {what}\n{told}")
-            time.sleep(0.05)
+            time.sleep(every)
 
 
 def _need_tools() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests import unpacked
 from tests.booted import PATIENCE, ROOT, Machine, booted
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ def installed(zipapp: Path) -> Iterator[Machine]:
     """A server on which the appliance is installed; systemd is one that waits for reloads."""
     install, start = blocks()["install"].splitlines()
     assert start == "systemctl start appliance"
-    with booted(newer=True, files={zipapp: "/root/appliance.pyz"}) as machine:
+    files = {zipapp: "/root/appliance.pyz", **unpacked.of_root(zipapp)}
+    with booted(newer=True, files=files) as machine:
         machine.run(f"cd\n{install}\n{_REMEMBER}")
+        unpacked.of_the_unit(machine, copied=unpacked.OF_ROOT)
         yield machine
 
 
@@ -128,7 +131,7 @@ def configure(machine: Machine, lines: str) -> None:
 
 def restarted(machine: Machine, *, times: int = 1) -> None:
     machine.wait_until(
-        lambda: machine.show("NRestarts") == str(times) and machine.show("ActiveState") == "active",
+        lambda: set(machine.show("ActiveState,NRestarts").split()) == {"active", str(times)},
         f"systemd has restarted it {times} times",
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from websockets.sync.client import ClientConnection, connect
 
+from tests import unpacked
 from tests.booted import PATIENCE, Machine, booted
 from tests.installed import everything, unverified
 
@@ -70,10 +71,13 @@ NEWER_STORE: Final = (
 
 
 @contextlib.contextmanager
-def served(zipapp: Path, versions: Path, *, retry: str) -> Iterator[Machine]:
-    """A server on which the appliance is installed and runs."""
+def served(zipapp: Path, versions: Path, *unpacks: Path, retry: str) -> Iterator[Machine]:
+    """A server on which the appliance is installed and runs. That `unpacks` unpack themselves is not looked at."""
+    unpacked.lay(zipapp, versions / "unpacked", *unpacks)
     with booted(files={zipapp: "/root/appliance.pyz", versions: "/root/versions"}) as machine:
         machine.write(BEFORE, "\n".join(everything(machine)))
+        machine.run(f"mkdir -p {unpacked.OF_ROOT}; ln -s /root/versions/unpacked/* {unpacked.OF_ROOT}")
+        unpacked.of_the_unit(machine, copied="/root/versions/unpacked")
         machine.run(f"python3 /root/appliance.pyz systemd install --listen tls://127.0.0.1:{PORT}")
         with (machine.root / CONFIGURATION.lstrip("/")).open("a") as configuration:
             configuration.write(SETTINGS.replace("RETRY", retry))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from appliance.cli import outset
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,9 +52,10 @@ class Holding:
 
 
 def opened(config: Path | None, state_dir: str | None) -> Holding:
-    from appliance.cli.preparing import key_file, revocation_file  # noqa: PLC0415 - help answers without loading it
-    from appliance.ops.state import open_state, state_folder  # noqa: PLC0415 - as above
-    from appliance.settings.load import load  # noqa: PLC0415 - as above
+    with outset.lightly("holding"):
+        from appliance.cli.preparing import key_file, revocation_file  # noqa: PLC0415 - help answers without loading it
+        from appliance.ops.state import open_state, state_folder  # noqa: PLC0415 - as above
+        from appliance.settings.load import load  # noqa: PLC0415 - as above
 
     settings = load(file=config, environment=os.environ, state_dir=state_dir).settings
     folder = state_folder(settings.state_dir, os.environ)

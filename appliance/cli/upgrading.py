@@ -44,7 +44,8 @@ class Request:
 def upgrade(request: Request) -> int:
     """Give the exit status; UpgradeError, with nothing changed, where the file is refused."""
     runs = _unit(request)
-    target = _own_file() if runs is None else runs.file
+    # Without a unit it is this file that another takes the place of.
+    target = Path(sys.argv[0]).resolve() if runs is None else runs.file
     with shelf.locked(target) as files:
         return _Upgrade(request, runs, files).run()
 
@@ -63,13 +64,6 @@ def _unit(request: Request) -> Unit | None:
     return found
 
 
-def _own_file() -> Path:
-    """Without a unit it is this file that another takes the place of."""
-    file = Path(sys.argv[0]).resolve()
-    package.read(file)
-    return file
-
-
 @attrs.frozen
 class _Upgrade:
     request: Request
@@ -77,8 +71,8 @@ class _Upgrade:
     files: Shelf
 
     def run(self) -> int:
-        self.files.discard()  # of one that was killed
         present = package.read(self.files.target)
+        self.files.discard()  # of one that was killed
         if self.files.is_unproven:
             tell(f"the upgrade to {present.version} before this one was cut short")
         coming = self._coming()
@@ -126,7 +120,7 @@ class _Upgrade:
             doubts.append(
                 f"{coming.version} is older than {present.version}: --allow-downgrade takes it all the same"
             )
-        if package.read(self.files.new).digest != coming.digest:
+        if package.digest(self.files.new) != coming.digest:
             doubts.append(f"{coming.path} changed while it was read: wait until it is copied")
         return doubts
 

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import pytest
@@ -11,6 +12,10 @@ from click.testing import CliRunner
 
 import appliance
 from appliance.cli.main import cli
+from tests import asking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONTROLS = "expected text without control characters, found"
 ROOT = Path(appliance.__file__).parent.parent
@@ -25,18 +30,38 @@ class Done:
     errors: str
 
 
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nowhere"}
+
+
+class Run(Protocol):
+    def __call__(self, *arguments: str | Path, **environment: str) -> Done: ...
+
+
 def run(*arguments: str | Path, **environment: str) -> Done:
     """Run the command line in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "appliance.cli.main", *map(str, arguments)],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nowhere", **environment},
+        env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Run]:
+    """As `run`, in a process that has loaded the commands already: for the other cases of what they say."""
+    surroundings = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+    with asking.loaded(sys.executable, folder=ROOT, environment=surroundings) as loaded:
+
+        def run(*arguments: str | Path, **environment: str) -> Done:
+            done = loaded.run(*map(str, arguments), environment=environment)
+            return Done(done.returncode, done.stdout, done.stderr)
+
+        yield run
 
 
 def invoke(*arguments: str) -> Done:
@@ -127,11 +152,11 @@ def test_the_version_is_told_without_loading_the_server() -> None:
     assert done.returncode == 0
 
 
-def test_check_tells_what_a_good_file_means(file: Path) -> None:
+def test_check_tells_what_a_good_file_means(ask: Run, file: Path) -> None:
     file.write_text(
         '[[listen]]\nurl = "tcp://127.0.0.1:0"\nauth = "none"\n[channels.trades]\nenabled = false\n'
     )
-    done = run("check", file, "--set", "channels.market.enabled=false")
+    done = ask("check", file, "--set", "channels.market.enabled=false")
     assert (done.status, done.errors) == (0, "")
     assert done.output.splitlines() == [
         f"{file}: good",
@@ -147,9 +172,9 @@ def test_check_tells_what_a_good_file_means(file: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("check",), ("serve", "--config")])
-def test_all_mistakes_are_told_and_end_with_status_2(file: Path, command: tuple[str, ...]) -> None:
+def test_all_mistakes_are_told_and_end_with_status_2(ask: Run, file: Path, command: tuple[str, ...]) -> None:
     file.write_text("[limits]\nsesions = 5\n\n[stop]\ndeadline = 3600\n")
-    done = run(*command, file, APPLIANCE_LOG__LEVEL="loud")
+    done = ask(*command, file, APPLIANCE_LOG__LEVEL="loud")
     assert (done.status, done.output) == (2, "")
     head, *mistakes = done.errors.splitlines()
     assert head == "appliance: the configuration has 3 mistakes"
@@ -160,9 +185,9 @@ def test_all_mistakes_are_told_and_end_with_status_2(file: Path, command: tuple[
     ]
 
 
-def test_mistakes_in_the_settings_of_plugins_are_told_alike(file: Path) -> None:
+def test_mistakes_in_the_settings_of_plugins_are_told_alike(ask: Run, file: Path) -> None:
     file.write_text("[channels.signals]\nhigh = 2\n")
-    done = run("check", file)
+    done = ask("check", file)
     assert done.status == 2
     assert done.errors.splitlines() == [
         "appliance: the configuration has a mistake",
@@ -172,7 +197,7 @@ def test_mistakes_in_the_settings_of_plugins_are_told_alike(file: Path) -> None:
 
 @pytest.mark.parametrize("command", [("check",), ("serve", "--config")])
 def test_what_is_wrong_in_the_file_and_in_plugins_is_told_in_one_go(
-    tmp_path: Path, file: Path, command: tuple[str, ...]
+    ask: Run, tmp_path: Path, file: Path, command: tuple[str, ...]
 ) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text("import nothing_of_this_name\n")
@@ -180,7 +205,7 @@ def test_what_is_wrong_in_the_file_and_in_plugins_is_told_in_one_go(
         f'plugins_dir = ["{tmp_path}"]\n[channels.signals]\nhigh = 2\n[limits]\nsessions = 0\n'
         '[channels.of_the_broken_one]\n[tls]\ncertificate = "/a\\u0000b"\nkey = "key.pem"\n'
     )
-    done = run(*command, file)
+    done = ask(*command, file)
     assert (done.status, done.output) == (2, "")
     assert done.errors.splitlines() == [
         "appliance: the configuration has 4 mistakes",
@@ -194,11 +219,11 @@ def test_what_is_wrong_in_the_file_and_in_plugins_is_told_in_one_go(
     ]
 
 
-def test_all_plugins_that_do_not_load_are_told(tmp_path: Path, file: Path) -> None:
+def test_all_plugins_that_do_not_load_are_told(ask: Run, tmp_path: Path, file: Path) -> None:
     for name in ("first.py", "second.py"):
         (tmp_path / name).write_text("1 / 0\n")
     file.write_text(f'plugins_dir = ["{tmp_path}"]\n')
-    done = run("check", file)
+    done = ask("check", file)
     assert (done.status, done.output) == (1, "")
     assert done.errors.splitlines() == [
         f"appliance: {tmp_path / name}:1: ZeroDivisionError: division by zero"
@@ -206,11 +231,11 @@ def test_all_plugins_that_do_not_load_are_told(tmp_path: Path, file: Path) -> No
     ]
 
 
-def test_a_plugin_that_does_not_load_is_told_in_a_line(tmp_path: Path, file: Path) -> None:
+def test_a_plugin_that_does_not_load_is_told_in_a_line(ask: Run, tmp_path: Path, file: Path) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text("import nothing_of_this_name\n")
     file.write_text(f'plugins_dir = ["{tmp_path}"]\n')
-    done = run("check", file)
+    done = ask("check", file)
     assert (done.status, done.output) == (1, "")
     assert done.errors == (
         f"appliance: {plugin}:1: ModuleNotFoundError: No module named 'nothing_of_this_name': install it for "
@@ -227,15 +252,15 @@ def test_a_port_that_is_taken_is_told_in_a_line(tmp_path: Path) -> None:
     assert done.errors.count("\n") == 1
 
 
-def test_a_state_folder_that_cannot_be_is_told_in_a_line(file: Path) -> None:
+def test_a_state_folder_that_cannot_be_is_told_in_a_line(ask: Run, file: Path) -> None:
     file.write_text("")
-    done = run("serve", "--listen", "tcp://127.0.0.1:0", "--state-dir", file)
+    done = ask("serve", "--listen", "tcp://127.0.0.1:0", "--state-dir", file)
     assert (done.status, done.output) == (1, "")
     assert done.errors.startswith(f"appliance: state folder {file}")
     assert done.errors.count("\n") == 1
 
 
-def test_a_file_that_is_not_there_is_told(file: Path) -> None:
-    done = run("serve", "--config", file)
+def test_a_file_that_is_not_there_is_told(ask: Run, file: Path) -> None:
+    done = ask("serve", "--config", file)
     assert done.status == 2
     assert f"{file}: cannot be read: No such file or directory" in done.errors

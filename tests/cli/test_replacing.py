@@ -41,11 +41,11 @@ pytestmark = UNMET
 def machine(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     versions = tmp_path_factory.mktemp("versions")
     behaves = {"cli/serving.py": BEHAVES}
-    other_version(zipapp, versions / "bad.pyz", "0.3.0", changes=behaves)
-    other_version(
+    bad = other_version(zipapp, versions / "bad.pyz", "0.3.0", changes=behaves)
+    newer = other_version(
         zipapp, versions / "newer.pyz", "0.4.0", changes={**behaves, "store/schema.py": NEWER_STORE}
     )
-    with served(zipapp, versions, retry="200ms") as serving:
+    with served(zipapp, versions, bad, newer, retry="200ms") as serving:
         yield serving
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import unpacked
 from tests.booted import booted
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ FILE = "python3 /root/appliance.pyz"
 
 @pytest.fixture(scope="module")
 def machine(zipapp: Path) -> Iterator[Machine]:
-    with booted(files={zipapp: "/root/appliance.pyz"}) as booting:
+    with booted(files={zipapp: "/root/appliance.pyz", **unpacked.of_root(zipapp)}) as booting:
         yield booting
 
 

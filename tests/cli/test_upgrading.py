@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.ops.upgrade import package
+from tests import unpacked
 from tests.e2e.other_version import other_version
 from tests.e2e.running import PATIENCE, command, surroundings
 
@@ -36,12 +36,10 @@ def two(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cache(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the two versions unpack themselves, once; the file that is in place has done so."""
-    folder, build = tmp_path_factory.mktemp("cache"), package.read(zipapp).build
-    unpacked = Path(surroundings(zipapp)["SHIV_ROOT"]) / build
-    if unpacked.is_dir():
-        shutil.copytree(unpacked, folder / "appliance" / "unpacked" / build)
+def cache(zipapp: Path, two: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both versions have unpacked themselves."""
+    folder = tmp_path_factory.mktemp("cache")
+    unpacked.lay(zipapp, folder / "appliance" / "unpacked", two)
     return folder
 
 

@@ -5,7 +5,9 @@ Must not know what becomes of it.
 
 from __future__ import annotations
 
+import functools
 import re
+import shutil
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OWN = "site-packages/appliance/"
+_read = functools.cache(package.read)
 
 
 def other_version(
@@ -30,29 +33,33 @@ def other_version(
 
     `needs_python` is another one that it claims to be built for, such as `(3, 99)`.
     """
-    present = package.read(zipapp)
+    present = _read(zipapp)
     replaced = {f"{_OWN}__init__.py": (f'"{present.version}"', f'"{version}"')}
     replaced |= {f"{_OWN}{module}": change for module, change in (changes or {}).items()}
-    with zipapp.open("rb") as opened:
-        shebang = opened.readline()
-    with target.open("wb") as written:
-        written.write(shebang)
-        with zipfile.ZipFile(zipapp) as old, zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as new:
-            for entry in old.infolist():
-                name, content = entry.filename, old.read(entry)
-                if entry.filename in replaced:
-                    before, after = (text.encode() for text in replaced[entry.filename])
-                    assert content.count(before) == 1, f"{before!r} is not once in {name}"
-                    content = content.replace(before, after)
-                elif name == "__main__.py":
-                    content = content.replace(
-                        present.build.encode(), f"appliance-{version}-{target.stem}".encode()
-                    )
-                    if needs_python:
-                        dotted = needs_python.strip("()").replace(", ", ".")
-                        content = re.sub(rb"\(3, \d+\):", f"{needs_python}:".encode(), content)
-                        content = re.sub(rb"3\.\d+", dotted.encode(), content)
-                name = name.replace(f"stream_appliance-{present.version}.", f"stream_appliance-{version}.")
-                new.writestr(zipfile.ZipInfo(name, entry.date_time), content, zipfile.ZIP_DEFLATED, 1)
+    metadata = f"stream_appliance-{present.version}."
+    shutil.copy(zipapp, target)
+    # What is not changed stays as it was compressed; of what is, the old content is left where nobody looks for it.
+    with zipfile.ZipFile(target, "a") as archive:
+        for entry in archive.infolist().copy():
+            name = entry.filename
+            if not (name in replaced or name == "__main__.py" or metadata in name):
+                continue
+            content = archive.read(entry)
+            if name in replaced:
+                before, after = (text.encode() for text in replaced[name])
+                assert content.count(before) == 1, f"{before!r} is not once in {name}"
+                content = content.replace(before, after)
+            elif name == "__main__.py":
+                content = content.replace(
+                    present.build.encode(), f"appliance-{version}-{target.stem}".encode()
+                )
+                if needs_python:
+                    dotted = needs_python.strip("()").replace(", ", ".")
+                    content = re.sub(rb"\(3, \d+\):", f"{needs_python}:".encode(), content)
+                    content = re.sub(rb"3\.\d+", dotted.encode(), content)
+            archive.filelist.remove(entry)
+            del archive.NameToInfo[name]
+            name = name.replace(metadata, f"stream_appliance-{version}.")
+            archive.writestr(zipfile.ZipInfo(name, entry.date_time), content, zipfile.ZIP_DEFLATED, 1)
     target.chmod(0o755)
     return target

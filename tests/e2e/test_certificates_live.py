@@ -88,32 +88,46 @@ def own_pair(folder: Path, check_every: str) -> tuple[str, ...]:
     return ("--listen", ANY_PORT, *(word for value in values for word in ("--set", f"tls.{value}")))
 
 
-def test_an_own_pair_is_served_and_taken_up_when_it_changes(start: Start, tmp_path: Path) -> None:
-    first = write_pair(tmp_path)
-    running = start(*own_pair(tmp_path, "100ms"), "--set", "sources.simulated.interval=200ms")
+@attrs.frozen
+class Paired:
+    """An appliance with a pair of files of its own, at which it looks again and again."""
+
+    running: Running
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def paired(start_shared: Start, tmp_path_factory: pytest.TempPathFactory) -> Paired:
+    folder = tmp_path_factory.mktemp("paired")
+    first = write_pair(folder)
+    running = start_shared(*own_pair(folder, "100ms"), "--set", "sources.simulated.interval=200ms")
     assert first in running.hello
     assert "--cacert" not in running.hello
     assert served_fingerprint(running) == first
+    return Paired(running, folder)
 
+
+def test_an_own_pair_is_served_and_taken_up_when_it_changes(paired: Paired) -> None:
+    running = paired.running
     with Witnesses.of(running, 2, ssl=trusting()) as witnesses:
-        second = write_pair(tmp_path)
+        second = write_pair(paired.folder)
         running.wait_for("certificate changed", fingerprint=second)
 
         assert served_fingerprint(running) == second
         witnesses.go_on()
 
 
-def test_a_bad_pair_is_refused_once_and_the_next_good_one_taken(start: Start, tmp_path: Path) -> None:
-    first = write_pair(tmp_path)
-    running = start(*own_pair(tmp_path, "100ms"), "--set", "sources.simulated.interval=200ms")
+def test_a_bad_pair_is_refused_once_and_the_next_good_one_taken(paired: Paired) -> None:
+    running, chain = paired.running, paired.folder / "chain.pem"
+    first = served_fingerprint(running)
     with Witnesses.of(running, 2, ssl=trusting()) as witnesses:
-        replace(tmp_path / "chain.pem", b"no certificate")
+        replace(chain, b"no certificate")
         refused = running.wait_for("certificate refused, the one before stays")
-        assert str(tmp_path / "chain.pem") in refused["reason"]
+        assert str(chain) in refused["reason"]
         assert served_fingerprint(running) == first
         witnesses.go_on(150)  # time for further looks at the files
 
-        second = write_pair(tmp_path)
+        second = write_pair(paired.folder)
         running.wait_for("certificate changed", fingerprint=second)
         assert served_fingerprint(running) == second
         witnesses.go_on()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import unpacked
 from tests.booted import booted
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tests.booted import Machine
 
 FILE = "/opt/appliance.pyz"
+UNPACKED = "/opt/unpacked"
 CONFIGURATION = 'state_dir = "/var/lib/appliance"\n[[listen]]\nurl = "tls://127.0.0.1:8443"\n'
 UNIT = f"""
 [Service]
@@ -23,7 +25,7 @@ Type=simple
 User=stream
 StateDirectory=appliance
 StateDirectoryMode=0700
-Environment=SHIV_ROOT=/var/lib/appliance/unpacked
+Environment=SHIV_ROOT={UNPACKED}
 ExecStart=/usr/bin/python3 {FILE} serve --config /etc/appliance.toml
 LimitNOFILE=1000
 MemoryMax=300M
@@ -32,7 +34,9 @@ MemoryMax=300M
 
 @pytest.fixture(scope="module")
 def machine(zipapp: Path) -> Iterator[Machine]:
-    with booted(files={zipapp: FILE}) as found:
+    with booted(files={zipapp: FILE, unpacked.folder(zipapp): "/run/unpacked"}) as found:
+        build = f"{UNPACKED}/{unpacked.build_of(zipapp)}"
+        found.run(f"mkdir {UNPACKED}; cp --archive /run/unpacked {build}; chmod --recursive a+rX {build}")
         found.run("useradd --system stream")
         found.write("/etc/appliance.toml", CONFIGURATION)
         yield found
@@ -41,7 +45,7 @@ def machine(zipapp: Path) -> Iterator[Machine]:
 def asked(machine: Machine, *words: str, before: str = "") -> tuple[int, list[dict[str, Any]]]:
     """The status, and the findings."""
     command = f"{before} python3 {FILE} doctor --config /etc/appliance.toml --json {' '.join(words)}"
-    done = machine.attempt(command, SHIV_ROOT="/var/tmp/unpacked")  # noqa: S108 - inside, where nobody else is
+    done = machine.attempt(command, SHIV_ROOT=UNPACKED)
     assert done.returncode in (0, 1), done.stderr
     findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
     return done.returncode, findings
@@ -105,11 +109,9 @@ def test_of_one_that_runs_the_process_is_looked_at(machine: Machine) -> None:
 
 def test_the_user_without_rights_is_told_what_it_may_not(machine: Machine) -> None:
     machine.run("install -d -o stream -m 700 /var/lib/appliance")
-    # Where it has unpacked itself when that user has run it.
-    unpacked = "env SHIV_ROOT=/var/lib/appliance/unpacked"
     before = "setpriv --reuid stream --regid stream --clear-groups --bounding-set=-all --inh-caps=-all"
     url = "tls://127.0.0.1:443"
-    status, findings = asked(machine, "--listen", url, before=f"{before} {unpacked}")
+    status, findings = asked(machine, "--listen", url, before=before)
     assert of("listen", findings) == [("problem", f"{url}: this user may not open ports below 1024")]
     assert of("state-folder", findings) == [("ok", "/var/lib/appliance is stream's alone")]
     assert status == 1

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.conftest import Start
+    from tests.e2e.running import Running
+
+WRONG = f"wrong-{SECRET}"
 
 
 def test_a_session_is_logged_when_it_opens_and_when_it_closes_with_what_it_got(start: Start) -> None:
@@ -42,47 +45,56 @@ def test_a_session_is_logged_when_it_opens_and_when_it_closes_with_what_it_got(s
     assert closed["seconds"] >= 0
 
 
-def test_every_line_is_json_with_time_level_and_event(start: Start) -> None:
-    running = start("--set", "log.level=debug")
+@pytest.fixture(scope="module", params=["debug", "info"])
+def visited(
+    request: pytest.FixtureRequest, start_shared: Start, tmp_path_factory: pytest.TempPathFactory
+) -> Running:
+    """One that was shown its key and a wrong one in every way, and was told what is no JSON. It has stopped."""
+    running = start_shared(
+        *("--listen", ANY_PORT, "--listen", "tcp://127.0.0.1:0"),
+        *("--set", f"log.level={request.param}", "--set", "auth.timeout=1s"),
+        state=tmp_path_factory.mktemp(request.param),
+    )
+    for shown in (running.key, WRONG):
+        show(running, shown)
+    before = len(running.log)
     with running.connect() as client:
         client.send("no JSON")
-    running.wait_for("session closed")
+        assert "error" in client.recv(PATIENCE)
+    running.wait_for("session closed", after=before, principal="default")
     assert running.stop() == 0
-
-    assert [line for line in running.log if not {"timestamp", "level", "event"} <= line.keys()] == []
-    assert {line["level"] for line in running.log} <= {"debug", "info", "warning", "error"}
+    return running
 
 
-@pytest.mark.parametrize("level", ["debug", "info"])
-def test_no_key_is_logged_whatever_way_it_travels(start: Start, level: str) -> None:
-    running = start(
-        *("--listen", ANY_PORT, "--listen", "tcp://127.0.0.1:0"),
-        *("--set", f"log.level={level}", "--set", "auth.timeout=1s"),
-    )
-    key, wrong = running.key, f"wrong-{SECRET}"
-    for shown in (key, wrong):
-        for path in (f"/ws?token={shown}", f"/nowhere?api_key={shown}", f"/ws/{shown}"):
-            with dial(running, listener=1) as wire:
-                wire.request("", path)
-        for header in (f"X-API-Key: {shown}", f"Sec-WebSocket-Protocol: appliance.v1, bearer.{shown}"):
-            with dial(running, listener=1) as wire:
-                wire.request("", "/ws", header)
+def show(running: Running, shown: str) -> None:
+    for path in (f"/ws?token={shown}", f"/nowhere?api_key={shown}", f"/ws/{shown}"):
         with dial(running, listener=1) as wire:
-            wire.upgrade("")
-            wire.say({"type": "auth", "token": shown})
-            wire.say({"type": shown, "token": shown})
-            wire.message()
-        running.get(f"/health?token={shown}", key=shown)
-        running.get(f"/ws/stats?token={shown}", key=shown)
-        running.get(f"/sse?token={shown}&channels=nothing:{shown}", key=shown)
+            wire.request("", path)
+    for header in (f"X-API-Key: {shown}", f"Sec-WebSocket-Protocol: appliance.v1, bearer.{shown}"):
         with dial(running, listener=1) as wire:
-            wire.send(f"GET /ws?token={shown} HTTP/1.1\nbroken\r\n\r\n".encode())
-            wire.rest()
-    assert running.stop() == 0
+            wire.request("", "/ws", header)
+    with dial(running, listener=1) as wire:
+        wire.upgrade("")
+        wire.say({"type": "auth", "token": shown})
+        wire.say({"type": shown, "token": shown})
+        wire.message()
+    running.get(f"/health?token={shown}", key=shown)
+    running.get(f"/ws/stats?token={shown}", key=shown)
+    running.get(f"/sse?token={shown}&channels=nothing:{shown}", key=shown)
+    with dial(running, listener=1) as wire:
+        wire.send(f"GET /ws?token={shown} HTTP/1.1\nbroken\r\n\r\n".encode())
+        wire.rest()
 
-    written = json.dumps(running.log) + running.hello
-    assert key not in written
-    assert wrong not in written
+
+def test_every_line_is_json_with_time_level_and_event(visited: Running) -> None:
+    assert [line for line in visited.log if not {"timestamp", "level", "event"} <= line.keys()] == []
+    assert {line["level"] for line in visited.log} <= {"debug", "info", "warning", "error"}
+
+
+def test_no_key_is_logged_whatever_way_it_travels(visited: Running) -> None:
+    written = json.dumps(visited.log) + visited.hello
+    assert visited.key not in written
+    assert WRONG not in written
 
 
 def test_a_terminal_shows_lines_for_people(zipapp: Path, tmp_path: Path) -> None:

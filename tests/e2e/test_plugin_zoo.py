@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
+from appliance.cli.main import cli
 from tests.e2e import running as processes
 from tests.e2e.dropped import Dropped, make_folder
 from tests.e2e.honest import Witnesses
@@ -49,6 +51,7 @@ SETTINGS = (
     "restart.first=50ms",
     "restart.most=100ms",
     "sources.simulated.interval=50ms",
+    'sources.simulated.symbols=["BTC", "ETH", "SOL", "ADA"]',
     *(f"channels.{unseen}.enabled=false" for unseen in ("alerts", "scores", "drift")),
 )
 
@@ -182,24 +185,31 @@ def visitors(zoo: Dropped) -> Iterator[Witnesses]:
         yield visitors
 
 
-def listed(invoke: Invoke, zoo: Dropped, name: str) -> dict[str, object]:
-    """Give what `appliance plugins list` says of a file."""
-    told = invoke("plugins", "list", "--json", "--state-dir", str(zoo.running.state))
-    assert told.returncode == 0, told.stderr
-    [found] = [each for each in json.loads(told.stdout)["plugins"] if each["file"] == str(zoo.path(name))]
+def entry(told: str, zoo: Dropped, name: str) -> dict[str, object]:
+    """Give what `appliance plugins list` told of a file."""
+    [found] = [each for each in json.loads(told)["plugins"] if each["file"] == str(zoo.path(name))]
     entry: dict[str, object] = found
     return entry
 
 
+def list_words(zoo: Dropped) -> tuple[str, ...]:
+    return ("plugins", "list", "--json", "--state-dir", str(zoo.running.state))
+
+
+def listed(zoo: Dropped, name: str) -> dict[str, object]:
+    """Ask in this process; the built file is asked of who is in quarantine."""
+    told = CliRunner().invoke(cli, list_words(zoo))
+    assert told.exit_code == 0, told.output
+    return entry(told.stdout, zoo, name)
+
+
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_loaded_is_refused(
-    name: str, zoo: Dropped, visitors: Witnesses, invoke: Invoke
-) -> None:
+def test_what_cannot_be_loaded_is_refused(name: str, zoo: Dropped, visitors: Witnesses) -> None:
     zoo.write(name, REFUSED[name].text)
     visitors.go_on(100)  # while it is examined
     state = zoo.wait_for_state(name, lambda state: state is not None and state.state == "refused")
     assert state is not None
-    for text in (state.error, zoo.refusal(name)["error"], str(listed(invoke, zoo, name)["error"])):
+    for text in (state.error, zoo.refusal(name)["error"], str(listed(zoo, name)["error"])):
         assert [said for said in (str(zoo.path(name)), *REFUSED[name].says) if said not in text] == []
     assert "correct it" in zoo.refusal(name)["remedy"]
     status, statistics = zoo.running.get("/ws/stats")
@@ -234,10 +244,12 @@ def test_what_a_producer_does_is_contained(
         assert ended["file"] == str(zoo.path(name))
         assert "it starts again when its file changes" in ended["remedy"]
         zoo.wait_for_state(name, lambda state: state is not None and state.state == "quarantined")
-        assert listed(invoke, zoo, name)["state"] == "quarantined"
+        told_of_all = invoke(*list_words(zoo))
+        assert told_of_all.returncode == 0, told_of_all.stderr
+        assert entry(told_of_all.stdout, zoo, name)["state"] == "quarantined"
         visitors.go_on(100)
         zoo.change(name, plugin(name, GOOD))
-        assert listed(invoke, zoo, name)["channels"] == [name]
+        assert listed(zoo, name)["channels"] == [name]
     zoo.remove(name)
     visitors.go_on(100)
 

@@ -13,24 +13,39 @@ import ssl
 import stat
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.sync.client import connect, unix_connect
 from websockets.typing import Origin
 
+from tests import asking
 from tests.e2e import running
 from tests.e2e.running import SECRET
 from tests.e2e.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.e2e.conftest import Invoke, Start
     from tests.e2e.running import Running
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+@pytest.fixture(scope="module")
+def ask(zipapp: Path) -> Iterator[Invoke]:
+    """As `invoke`, of the built file that is loaded already: for the other cases of what a command says."""
+    python, surroundings = running.command(zipapp), running.surroundings(zipapp, {"SHIV_INTERPRETER": "1"})
+    with asking.loaded(*python, environment=surroundings) as loaded:
+
+        def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+            done = loaded.run(*words, **options)
+            assert SECRET not in done.stdout + done.stderr
+            return done
+
+        yield run
 
 
 # --- Commands. ---
@@ -111,11 +126,11 @@ source = "simulatde"
 
 
 @pytest.fixture(scope="module")
-def mistakes(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
+def mistakes(ask: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
     """What is told of a file in which all that is about plugins is a mistake, without its name."""
     file = tmp_path_factory.mktemp("mistaken") / "appliance.toml"
     file.write_text(MISTAKEN)
-    done = running.run(zipapp, "serve", "--config", str(file))
+    done = ask("serve", "--config", str(file))
     assert done.returncode == 2
     return [line.removeprefix(f"  {file}:") for line in done.stderr.splitlines()[1:]]
 
@@ -227,13 +242,13 @@ def test_streams_that_are_closed_are_no_obstacle(zipapp: Path, tmp_path: Path, c
         assert process.wait(running.PATIENCE) == 0
 
 
-def test_the_default_is_served_where_the_documents_say(invoke: Invoke, tmp_path: Path) -> None:
+def test_the_default_is_served_where_the_documents_say(ask: Invoke, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", 8443))
         taken.listen()
 
-        done = invoke("serve", environment={"XDG_STATE_HOME": str(tmp_path)})
+        done = ask("serve", environment={"XDG_STATE_HOME": str(tmp_path)})
 
     assert "tls://127.0.0.1:8443: the port is taken" in one_line(done)
 
@@ -387,28 +402,28 @@ def a_certificate_without_key(folder: Path) -> str:
     [a_file_in_the_way, a_key_for_everyone, a_folder_as_key, an_empty_key, a_certificate_without_key],
 )
 def test_an_unusable_state_folder_is_told(
-    invoke: Invoke, tmp_path: Path, prepare: Callable[[Path], str]
+    ask: Invoke, tmp_path: Path, prepare: Callable[[Path], str]
 ) -> None:
     told = prepare(tmp_path / "state")
 
-    done = invoke("serve", "--state-dir", str(tmp_path / "state"), "--listen", running.ANY_PORT)
+    done = ask("serve", "--state-dir", str(tmp_path / "state"), "--listen", running.ANY_PORT)
 
     assert told in one_line(done)
 
 
-def test_a_state_folder_that_cannot_be_made_is_told(invoke: Invoke) -> None:
-    line = one_line(invoke("serve", "--state-dir", "/proc/appliance", "--listen", running.ANY_PORT))
+def test_a_state_folder_that_cannot_be_made_is_told(ask: Invoke) -> None:
+    line = one_line(ask("serve", "--state-dir", "/proc/appliance", "--listen", running.ANY_PORT))
 
     assert "/proc/appliance" in line
     assert "--state-dir" in line
 
 
 @needs_root
-def test_a_state_folder_of_somebody_else_is_told(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_state_folder_of_somebody_else_is_told(ask: Invoke, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     os.chown(tmp_path / "state", 12_345, 12_345)
 
-    done = invoke("serve", "--state-dir", str(tmp_path / "state"), "--listen", running.ANY_PORT)
+    done = ask("serve", "--state-dir", str(tmp_path / "state"), "--listen", running.ANY_PORT)
 
     assert "belongs to user 12345" in one_line(done)
 
@@ -421,19 +436,19 @@ def test_a_taken_port_is_told(appliance: Running, invoke: Invoke, tmp_path: Path
     )
 
 
-def test_an_address_of_another_machine_is_told(invoke: Invoke, tmp_path: Path) -> None:
+def test_an_address_of_another_machine_is_told(ask: Invoke, tmp_path: Path) -> None:
     url = "tls://192.0.2.1:8443"
 
-    assert url in one_line(invoke("serve", "--state-dir", str(tmp_path), "--listen", url))
+    assert url in one_line(ask("serve", "--state-dir", str(tmp_path), "--listen", url))
 
 
-def test_a_taken_socket_is_told_and_left_alone(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_taken_socket_is_told_and_left_alone(ask: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "appliance.sock"
     with socket.socket(socket.AF_UNIX) as taken:
         taken.bind(str(path))
         taken.listen()
 
-        done = invoke("serve", "--state-dir", str(tmp_path / "state"), "--listen", f"unix:{path}")
+        done = ask("serve", "--state-dir", str(tmp_path / "state"), "--listen", f"unix:{path}")
 
     assert "another server listens there" in one_line(done)
     assert path.is_socket()
@@ -454,13 +469,11 @@ def test_a_stale_socket_is_replaced(start: Start, tmp_path: Path) -> None:
     ("certificate", "told"),
     [("missing.pem", "cannot be read"), ("garbage.pem", "is not a certificate in PEM form")],
 )
-def test_an_unreadable_certificate_is_told(
-    invoke: Invoke, tmp_path: Path, certificate: str, told: str
-) -> None:
+def test_an_unreadable_certificate_is_told(ask: Invoke, tmp_path: Path, certificate: str, told: str) -> None:
     (tmp_path / "garbage.pem").write_text("no certificate")
     (tmp_path / "key.pem").write_text("no key")
 
-    done = invoke(
+    done = ask(
         *("serve", "--state-dir", str(tmp_path / "state"), "--listen", running.ANY_PORT),
         *("--set", f"tls.certificate={tmp_path / certificate}", "--set", f"tls.key={tmp_path / 'key.pem'}"),
     )
@@ -495,14 +508,14 @@ UNUSABLE = {
 
 
 @pytest.fixture(scope="module")
-def unusable(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[str]]:
+def unusable(ask: Invoke, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[str]]:
     """A folder with these plugins, and the lines that tell of them."""
     folder = tmp_path_factory.mktemp("plugins")
     for name, (text, _) in UNUSABLE.items():
         (folder / f"{name}.py").write_text(text)
     file = tmp_path_factory.mktemp("configuration") / "appliance.toml"
     file.write_text(f'plugins_dir = ["{folder}"]\n')
-    done = running.run(zipapp, "check", str(file))
+    done = ask("check", str(file))
     assert (done.returncode, done.stdout) == (1, "")
     lines = done.stderr.splitlines()
     assert len(lines) == len(UNUSABLE)
@@ -517,8 +530,8 @@ def test_a_plugin_that_cannot_be_used_is_told(unusable: tuple[Path, Sequence[str
     assert UNUSABLE[name][1] in line
 
 
-def test_a_missing_configuration_is_told(invoke: Invoke, tmp_path: Path) -> None:
-    done = invoke("serve", "--config", str(tmp_path / "missing.toml"))
+def test_a_missing_configuration_is_told(ask: Invoke, tmp_path: Path) -> None:
+    done = ask("serve", "--config", str(tmp_path / "missing.toml"))
 
     assert done.returncode == 2
     assert done.stderr.splitlines()[1:] == [
@@ -526,11 +539,11 @@ def test_a_missing_configuration_is_told(invoke: Invoke, tmp_path: Path) -> None
     ]
 
 
-def test_a_missing_key_file_is_told(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_missing_key_file_is_told(ask: Invoke, tmp_path: Path) -> None:
     file = tmp_path / "appliance.toml"
     file.write_text(f'[[auth.keys]]\nname = "alice"\nkey_file = "{tmp_path / "missing"}"\n')
 
-    done = invoke("serve", "--config", str(file), "--state-dir", str(tmp_path / "state"))
+    done = ask("serve", "--config", str(file), "--state-dir", str(tmp_path / "state"))
 
     assert done.returncode == 2
     (mistake,) = done.stderr.splitlines()[1:]

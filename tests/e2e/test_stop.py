@@ -62,7 +62,7 @@ def test_all_that_was_published_arrives_before_the_end(
 ) -> None:
     running = start(*counting(tmp_path), *settings("stop.retry=100s"))
     with Witnesses(tuple(HonestClient(roomy(running), ["counter:all"]) for _ in range(5))) as witnesses:
-        witnesses.go_on(200)
+        witnesses.go_on(40)
 
         assert running.stop(number) == 0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import unpacked
 from tests.booted import Machine, booted
 from tests.installed import PORT, events, everything
 
@@ -15,10 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+UNPACKED = "/opt/unpacked"
+"""Where the file is unpacked for who does not look at its first start."""
+
+
 @pytest.fixture(scope="module", params=["own", "newer"])
 def machine(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Machine]:
     """A server on which there is only the file, in root's home folder; systemd before and after 253."""
-    with booted(newer=request.param == "newer", files={zipapp: "/root/appliance.pyz"}) as booting:
+    files = {
+        zipapp: "/root/appliance.pyz",
+        unpacked.folder(zipapp): f"{UNPACKED}/{unpacked.build_of(zipapp)}",
+    }
+    with booted(newer=request.param == "newer", files=files) as booting:
         yield booting
 
 
@@ -73,7 +82,8 @@ def test_all_of_its_life_by_the_lines_of_the_document(machine: Machine, blocks: 
     assert left <= {"/var/lib/private", "/var/cache/private", "/root/.cache"}  # systemd's own, and root's
     assert machine.run("systemctl list-units --all --plain --no-legend 'appliance*'") == ""
     assert machine.run("find /run /tmp /var/log -name '*appliance*'") == ""
-    assert machine.run("cd; python3 appliance.pyz systemd uninstall --purge") == "nothing is installed\n"
+    again = machine.run("cd; python3 appliance.pyz systemd uninstall --purge", SHIV_ROOT=UNPACKED)
+    assert again == "nothing is installed\n"
 
 
 def test_who_is_not_root_is_told_the_line_to_say(machine: Machine) -> None:
@@ -86,7 +96,8 @@ def test_who_is_not_root_is_told_the_line_to_say(machine: Machine) -> None:
 
 
 def test_it_may_do_little(machine: Machine, blocks: Mapping[str, str]) -> None:
-    machine.run(f"cd; {blocks['install']}")
+    unpacked.of_the_unit(machine, copied=UNPACKED)
+    machine.run(f"cd; {blocks['install']}", SHIV_ROOT=UNPACKED)
     offline = "systemd-analyze security --offline=true /etc/systemd/system/appliance.service"
     for command in (blocks["exposure"], offline):
         told = machine.run(command)

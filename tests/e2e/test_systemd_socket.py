@@ -45,7 +45,9 @@ class Caller:
     def wait_for_another(self) -> None:
         """Wait until one who comes from now on has been served."""
         before = self.served
-        self._machine.wait_until(lambda: self.served > before + 1 or self.refused, "somebody is served")
+        self._machine.wait_until(
+            lambda: self.served > before + 1 or self.refused, "somebody is served", every=0.02
+        )
 
     def _run(self) -> None:
         while not self._ended.wait(0.02):

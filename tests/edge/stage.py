@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import socket
 import ssl
@@ -79,10 +80,15 @@ UNTRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Give a TLS context of the server, and one of a client that trusts it."""
+    server, certificate = _server_context(folder)
+    return server, ssl.create_default_context(cafile=str(certificate))
+
+
+@functools.cache
+def _server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """One for all tests, none of which changes it, as they do what their clients ask for."""
     pair = ensure(folder, names=(), valid=30 * 86_400.0, renew_before=86_400.0, now=time.time())
-    server = server_context(pair.certificate, pair.key)
-    client = ssl.create_default_context(cafile=str(pair.certificate))
-    return server, client
+    return server_context(pair.certificate, pair.key), pair.certificate
 
 
 def connected() -> tuple[socket.socket, socket.socket]:

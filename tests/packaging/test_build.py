@@ -14,8 +14,7 @@ import build_zipapp
 import pytest
 import trial
 
-from appliance.ops.upgrade import package
-from tests.e2e.running import surroundings
+from tests import unpacked
 
 PATIENCE = 280.0
 SOURCES = ("appliance", "plugins", "config", "packaging", "README.md", "LICENSE", "pyproject.toml")
@@ -56,9 +55,6 @@ def test_the_same_sources_give_the_same_bytes(root: Path, tmp_path: Path, zipapp
 
     What is built is tried from the folder that `make` has it unpacked in, for it is the same build.
     """
-    unpacked = Path(surroundings(zipapp)["SHIV_ROOT"]) / package.read(zipapp).build
-    if unpacked.is_dir():
-        shutil.copytree(unpacked, tmp_path / "unpacked" / unpacked.name)
     there = copy(root, tmp_path / "a" / "longer way" / "there")
     built = build(
         there,
@@ -67,7 +63,7 @@ def test_the_same_sources_give_the_same_bytes(root: Path, tmp_path: Path, zipapp
         TZ="Pacific/Kiritimati",
         PYTHONHASHSEED="1",
         HOME=str(tmp_path),
-        SHIV_ROOT=str(tmp_path / "unpacked"),
+        SHIV_ROOT=str(unpacked.lay(zipapp, tmp_path / "unpacked")),
     )
     assert built.keys() == {"appliance.pyz", "appliance.pyz.sha256", "appliance.cdx.json"}
     assert [name for name, content in built.items() if (zipapp.parent / name).read_bytes() != content] == []

@@ -157,9 +157,23 @@ def container(
     document = (root / "tests" / "spec" / "data-ws.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"(?m)^docker run (?:.*\\\n)*.*$", document)
     with container_engine.running(machine, image, line) as running:
-        machine.wait_until(running.is_well, "it is well")
+        wait_until_well(machine, running, 8443)
         yield running
         assert running.stop() == 0
+
+
+def wait_until_well(machine: Machine, container: container_engine.Container, port: int) -> None:
+    """It is asked, by a Python of its own, once somebody listens."""
+
+    def listens() -> bool:
+        try:
+            machine.connect(port).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    machine.wait_until(listens, "it listens", every=0.05)
+    machine.wait_until(container.is_well, "it is well")
 
 
 def test_it_runs_as_a_user_of_its_own_that_can_change_nothing(
@@ -206,7 +220,7 @@ def test_the_profile_of_another_system_is_well_too(machine: Machine, image: cont
     command = "serve --config /etc/appliance/trading-stream.toml"
     line = f"docker run -p 8000:8000 {variables} appliance {command}"
     with container_engine.running(machine, image, line) as running:
-        machine.wait_until(running.is_well, "it is well")
+        wait_until_well(machine, running, 8000)
         with connect("ws://localhost:8000/ws", sock=machine.connect(8000), proxy=None) as client:
             assert json.loads(client.recv(PATIENCE))["type"]
             with connect("ws://localhost:8000/ws", sock=machine.connect(8000), proxy=None) as second:

@@ -52,6 +52,15 @@ def read(path: Path) -> Package:
     return Package(path, versions[0], build[1], hashlib.sha256(content).hexdigest())
 
 
+def digest(path: Path) -> str:
+    """Tell what is in a file that is known to be whole; UpgradeError when it cannot be read."""
+    try:
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise UpgradeError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def contradiction(package: Package) -> str | None:
     """Say what is wrong where a checksum lies beside the file and is not its own."""
     beside = package.path.with_name(f"{package.path.name}.sha256")

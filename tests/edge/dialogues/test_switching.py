@@ -26,7 +26,7 @@ from appliance.settings.tree import HeartbeatSettings, Settings, TradingSettings
 from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection
 
 T = TypeVar("T")
 Heard: TypeAlias = tuple[Any, ...]
@@ -347,13 +347,16 @@ class Client:
         self._reading.cancel()
         await self._gone.wait()
 
-    async def settled(self) -> None:
-        """Let it hear all that it must: an answer of its own, or its end, comes behind all that came before."""
-        rules = self.rules
-        if not rules.ended:
+    async def ask(self) -> None:
+        """Ask for an answer of its own, which comes behind all that came before; who has ended hears its end."""
+        if not self.rules.ended:
             ping = Said("both", {"type": "ping"})
-            rules.said(ping)
+            self.rules.said(ping)
             await self.say(ping.text)
+
+    async def settled(self) -> None:
+        """Let it hear all that it must."""
+        rules = self.rules
         patience = time.monotonic() + PATIENCE
         while self.closed is None and (rules.ended or answers(self.heard) < answers(rules.hears)):
             assert time.monotonic() < patience, (self.heard, rules.hears)
@@ -553,7 +556,9 @@ class Switching(RuleBasedStateMachine):
         turned = client.rules.dialect == "cryptointel" and said.whose == "trading"
         return not turned or said.message["channel"] in {"signals", "price_updates"}
 
-    async def _settle(self, clients: Iterable[Client]) -> None:
+    async def _settle(self, clients: Collection[Client]) -> None:
+        for client in clients:
+            await client.ask()
         for client in clients:
             await client.settled()
 

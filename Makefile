@@ -38,7 +38,7 @@ PYTEST := $(BIN)/python -m pytest --quiet --timeout=300 --dist=loadfile --no-loa
 test: ## Check and test everything
 	@$(MAKE) --jobs=$$(($(CORES) + 1)) check
 	@$(PYTEST) --numprocesses=$$(($(CORES) < 6 ? $(CORES) + 2 : 8)) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
-	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) + 1 : 4)) $(CROWDS) $(ARGS)
+	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) : 4)) $(CROWDS) $(ARGS)
 
 # With `make --jobs=N`, as `make test` has it, N steps at once.
 .PHONY: check

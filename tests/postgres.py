@@ -54,27 +54,6 @@ log_timezone = UTC
 timezone = 'Europe/Berlin'  # not that of the appliance, which sets its own
 """
 _numbers = itertools.count(1)
-_AS_IT_WAS = """
-SELECT datacl IS NULL
-  AND NOT EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pg_database.oid)
-  AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname LIKE '%\\_' || datname)
-FROM pg_database WHERE datname = current_database()
-"""
-"""Whether nothing is said of a database, and nobody there named for it, whom dropping all that it holds would leave."""
-_EMPTY = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid();
-DO $$
-DECLARE name text;
-BEGIN
-  FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
-    EXECUTE format('DROP SCHEMA %I CASCADE', name);
-  END LOOP;
-END $$;
-CREATE SCHEMA public AUTHORIZATION pg_database_owner;
-GRANT USAGE ON SCHEMA public TO PUBLIC;
-"""
-"""Leaves a database as it was made, by those versions of which it is true that it costs less than to make one."""
 
 
 class Server:
@@ -164,8 +143,6 @@ class Database:
         self.socket = self.folder / "socket"
         self.data = self.folder / "data"
         self._process: subprocess.Popen[str] | None = None
-        self._idle: dict[str, list[Connection]] = {}
-        self._emptied: list[Fresh] = []
         self._made = False
         self._settings = dict(settings or {})
         self._doors = doors
@@ -208,7 +185,6 @@ class Database:
             time.sleep(0.01)
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        self.hang_up(*self._idle)
         number = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode]
         if self._process is not None and self.running:
             self._process.send_signal(number)
@@ -216,7 +192,6 @@ class Database:
 
     def kill(self) -> None:
         """SIGKILL for the server and all that it has started."""
-        self.hang_up(*self._idle)
         if self._process is not None and self.running:
             self._process.send_signal(signal.SIGSTOP)  # it starts nothing more
             family = [self._process.pid, *_children(self._process.pid)]
@@ -270,61 +245,17 @@ class Database:
             connection.close()
 
     def execute(self, sql: str, *parameters: str | None, name: str = "postgres") -> list[list[Any]]:
-        """Run a statement in the database `name`, on a connection that keeps nothing of those before it."""
-        idle = self._idle.setdefault(name, [])
-        connection = idle.pop() if idle else self.connect(name)
-        try:
-            rows = connection.execute(sql, *parameters)
-            connection.execute("DISCARD ALL")
-        except BaseException:
-            connection.close()
-            raise
-        idle.append(connection)
-        return rows
+        """Run a statement on a connection of its own, in the database `name`."""
+        with self.session(name) as connection:
+            return connection.execute(sql, *parameters)
 
     def create(self) -> Fresh:
         """Make a database that nobody has used."""
         name = f"fresh_{next(_numbers)}"
         # As all versions before did it, and it takes half as long.
-        how = "STRATEGY file_copy" if self._version >= 15 else ""
+        how = "STRATEGY file_copy" if int((self.data / "PG_VERSION").read_text()) >= 15 else ""
         self.execute(f"CREATE DATABASE {name} {how}")
         return Fresh(self, name)
-
-    @contextlib.contextmanager
-    def lent(self) -> Iterator[Fresh]:
-        """A database with nothing in it, for as long as the block runs: a new one, or one that has been emptied."""
-        fresh = self._nobodys() or self.create()
-        yield fresh
-        if not self.running:
-            return
-        if self._version >= 15 and fresh.execute(_AS_IT_WAS) == [[True]]:
-            idle = self._idle[fresh.name]
-            while len(idle) > 1:  # of threads that asked at once
-                idle.pop().close()
-            fresh.execute(_EMPTY)
-            self._emptied.append(fresh)
-        else:
-            fresh.drop()
-
-    def _nobodys(self) -> Fresh | None:
-        """One that was emptied and that nobody is connected to: the server takes a while to see that somebody left."""
-        ours = {connection.pid for idle in self._idle.values() for connection in idle}
-        sessions = self.execute("SELECT pid, datname FROM pg_stat_activity")
-        busy = {name for pid, name in sessions if pid not in ours}
-        free = next((fresh for fresh in self._emptied if fresh.name not in busy), None)
-        if free is not None:
-            self._emptied.remove(free)
-        return free
-
-    def hang_up(self, *names: str) -> None:
-        """Close the connections that wait for the next statement."""
-        for name in names:
-            for connection in self._idle.pop(name, ()):
-                connection.close()
-
-    @functools.cached_property
-    def _version(self) -> int:
-        return int((self.data / "PG_VERSION").read_text())
 
     def _make(self) -> None:
         copy = ["cp", "-R", str(_template(self.server.programs)), str(self.data)]
@@ -406,7 +337,6 @@ class Fresh:
 
     def drop(self) -> None:
         if self.server.running:
-            self.server.hang_up(self.name)
             self.server.execute(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
 

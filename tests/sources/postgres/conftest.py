@@ -30,6 +30,7 @@ def own_database() -> Iterator[Database]:
 
 @pytest.fixture
 def fresh(database: Database) -> Iterator[Fresh]:
-    """A database with nothing in it of another test."""
-    with database.lent() as lent:
-        yield lent
+    """A database that no other test has used."""
+    made = database.create()
+    yield made
+    made.drop()

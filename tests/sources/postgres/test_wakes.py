@@ -136,6 +136,7 @@ async def test_a_lost_connection_is_made_anew_and_wakes(fresh: Fresh) -> None:
     with capture_logs() as log:
         async with pooled(fresh).listening("prices") as wake:
             await woken(wake)
+            assert await still(wake)  # it reads, and so is told why it is ended
             fresh.terminate()
             await woken(wake)
             fresh.execute("NOTIFY prices")

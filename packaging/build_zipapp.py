@@ -84,14 +84,8 @@ def pack(folders: tuple[Path, ...], packed: Path) -> None:
     """Have it packed; it is compressed when it is finished."""
     run(
         "shiv",
-        *(
-            "--entry-point",
-            ENTRY_POINT,
-            "--python",
-            "/usr/bin/env python3",
-            "--reproducible",
-            "--uncompressed",
-        ),
+        *("--entry-point", ENTRY_POINT, "--python", "/usr/bin/env python3"),
+        *("--reproducible", "--uncompressed"),
         *(word for folder in folders for word in ("--site-packages", folder)),
         *("--output-file", packed),
     )

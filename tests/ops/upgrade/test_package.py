@@ -16,6 +16,7 @@ from appliance.ops.upgrade import package
 from tests.e2e.other_version import other_version
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from appliance.ops.upgrade.package import Package
@@ -76,10 +77,18 @@ def test_a_zipapp_of_others_is_refused(tmp_path: Path) -> None:
         package.read(other)
 
 
+@pytest.mark.parametrize("reads", [package.read, package.digest])
 @pytest.mark.parametrize("name", ["nowhere.pyz", "."])
-def test_what_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
+def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, reads: Callable[[Path], object]) -> None:
     with pytest.raises(UpgradeError, match="cannot be read: "):
-        package.read(tmp_path / name)
+        reads(tmp_path / name)
+
+
+def test_a_copy_is_known_by_its_digest(whole: Package, file: Path) -> None:
+    assert package.digest(file) == whole.digest
+    with file.open("ab") as opened:
+        opened.write(b"more")
+    assert package.digest(file) != whole.digest
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def _tell(text: str) -> None:
     "duration",
     callback=_seconds,
     metavar="TIME",
-    help="How long to record, as in 90s, 1h; without it, until Ctrl-C.",
+    help="How long to record, once connected, as in 90s, 1h; without it, until Ctrl-C.",
 )
 @click.option(
     "--every",

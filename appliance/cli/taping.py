@@ -72,6 +72,7 @@ class _Recording:
     tape: Tape | None = None
     place: str | None = None
     spool: Spool = attrs.field(init=False)
+    everything: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
         self.spool = Spool(self.request.every)
@@ -79,13 +80,13 @@ class _Recording:
 
     async def run(self) -> None:
         try:
-            async with (
-                trio.open_nursery() as nursery
-            ):  # ends at a signal, when it is time, or when something fails
-                await nursery.start(self._watch_signals, nursery.cancel_scope)
-                nursery.cancel_scope.deadline = trio.current_time() + (self.request.seconds or math.inf)
-                nursery.start_soon(self._write_on)
-                nursery.start_soon(self._listen_on)
+            with self.everything:
+                async with (
+                    trio.open_nursery() as nursery
+                ):  # ends at a signal, in time, or when something fails
+                    await nursery.start(self._watch_signals)
+                    nursery.start_soon(self._write_on)
+                    nursery.start_soon(self._listen_on)
         finally:
             if self.tape is not None:
                 with self.tape, trio.CancelScope(shield=True):
@@ -101,13 +102,11 @@ class _Recording:
             self.tell(f"the tape has {gaps:,} gap{'' if gaps == 1 else 's'}")
         return WITH_GAPS if gaps else 0
 
-    async def _watch_signals(
-        self, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def _watch_signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             await anext(aiter(signals))
-            everything.cancel()
+            self.everything.cancel()
 
     async def _listen_on(self) -> None:
         backoff = Backoff(_FIRST, _LONGEST)
@@ -132,6 +131,8 @@ class _Recording:
         if self.tape is None:
             self.hearing.since = listening.since or time.time()
             self.tape = await trio.to_thread.run_sync(partial(Tape, request.path, append=request.append))
+            # Only now, for how long it took to connect is no part of what was asked for.
+            self.everything.deadline = trio.current_time() + (request.seconds or math.inf)
             if self.tape.cut:
                 self.tell(
                     f"{request.path}: {self.tape.cut:,} bytes at its end were not finished, and are cut off"

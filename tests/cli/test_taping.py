@@ -137,6 +137,11 @@ def test_it_ends_when_it_is_time(shared: Newsroom, tape: Path) -> None:
     assert data(tape) == []
 
 
+def test_to_connect_takes_none_of_the_time(shared: Newsroom, tape: Path) -> None:
+    assert here(shared, tape, seconds=1e-6) == 0
+    assert data(tape) == []
+
+
 def test_an_appliance_that_was_never_heard_leaves_no_tape(tmp_path: Path, tape: Path) -> None:
     room = Newsroom(tmp_path)
     with room.open():

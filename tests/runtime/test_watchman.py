@@ -92,12 +92,13 @@ async def test_who_waits_in_time_is_left_alone(watched: None) -> None:  # noqa: 
 
 
 async def test_other_code_that_blocks_is_told_of_and_goes_on(watched: None) -> None:  # noqa: ARG001 - it runs
+    await trio.sleep(0.2)  # on a busy machine, it may have stood still before
     with capture_logs() as log:
         end = time.monotonic() + 5 * PATIENCE
         while time.monotonic() < end:
             pass
         await trio.sleep(0.2)
-    [told] = [line for line in log if line["event"] == "the loop stands still"]
+    told, *_ = [line for line in log if line["event"] == "the loop stands still"]
     assert "test_watchman.py" in told["within"]
 
 

@@ -1,46 +1,133 @@
-"""An appliance that is asked for many things: loaded once, it runs each command in a process forked off behind that.
+"""An appliance that is loaded once, and begins each of its processes behind that: what users wait for at a start, tests
+do not.
 
-For what commands say, which differs from case to case. What loading them takes, and in which order, is for tests to
-show that run them as a user does. Must not know what a test wants to find out.
+For what commands say and appliances do, which differs from case to case. What loading them takes, and in which order,
+is for tests to show that run them as a user does. Must not know what a test wants to find out.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 import attrs
 
 from tests.authoring import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-_FORKING = Path(__file__).parent / "forking.py"
+_FORKING: Final = Path(__file__).parent / "forking.py"
+_MOMENT: Final = 0.01
+"""Seconds between two looks at a process."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
+class Begun:
+    """A process that was forked off, with as much of `subprocess.Popen` as tests need of it."""
+
+    _loaded: Loaded
+    pid: int
+    stdout: IO[str] | None
+    stderr: IO[str] | None
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._loaded.ended(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        latest = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            assert time.monotonic() < latest, f"{self.pid} has not ended within {timeout:g} s"
+            time.sleep(_MOMENT)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:  # it keeps its number until its status was asked for
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+@attrs.define(eq=False)
 class Loaded:
-    _process: subprocess.Popen[str]
+    _asked: socket.socket
+    _environment: Mapping[str, str]
+    _turn: threading.Lock = attrs.field(factory=threading.Lock)
+
+    def begin(
+        self,
+        words: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+        within: float = 0.0,
+    ) -> Begun:
+        """Begin a process whose command line and whole environment these are; `within` seconds it is ended."""
+        (stdout, out), (stderr, errors) = os.pipe(), os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        try:
+            request = {
+                "words": words,
+                "folder": None if folder is None else str(folder),
+                "environment": dict(environment),
+                "within": int(within),
+            }
+            pid = self._told(request, nothing, out, errors)
+        finally:
+            for file in (nothing, out, errors):
+                os.close(file)
+        assert pid is not None
+        return Begun(self, pid, os.fdopen(stdout), os.fdopen(stderr))
+
+    def ended(self, pid: int) -> int | None:
+        """Give the status of a process that has ended, once."""
+        return self._told({"ended": pid})
 
     def run(
         self, *words: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. `environment` is added to the one in which all was loaded."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        asked = {
-            "words": words,
-            "folder": None if folder is None else str(folder),
-            "variables": dict(environment or {}),
-            "within": int(PATIENCE),
-        }
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        return subprocess.CompletedProcess(words, *json.loads(self._process.stdout.readline()))
+        whole = {**self._environment, **(environment or {})}
+        process = self.begin(("appliance", *words), environment=whole, folder=folder, within=PATIENCE)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with process.stdout as output, process.stderr as errors:
+            aside: list[str] = []
+            reader = threading.Thread(target=lambda: aside.append(errors.read()))
+            reader.start()
+            told = output.read()
+            reader.join()
+        return subprocess.CompletedProcess(words, process.wait(PATIENCE), told, *aside)
+
+    def _told(self, request: Mapping[str, object], *files: int) -> int | None:
+        text = json.dumps(request).encode() + b"\n"
+        with self._turn:
+            if files:
+                assert socket.send_fds(self._asked, [text], files) == len(text)
+            else:
+                self._asked.sendall(text)
+            answer = b""
+            while not answer.endswith(b"\n"):
+                part = self._asked.recv(1024)
+                assert part, "what was loaded has ended"
+                answer += part
+        told: int | None = json.loads(answer)
+        return told
 
 
 @contextlib.contextmanager
@@ -48,15 +135,20 @@ def loaded(
     *python: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[Loaded]:
     """Load the appliance that this Python finds, until the block ends. `environment` is the whole one."""
-    with subprocess.Popen(
-        [*python, str(_FORKING)],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Loaded(process)
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(PATIENCE) == 0
+    whole = dict(os.environ if environment is None else environment)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = subprocess.Popen(
+                [*python, str(_FORKING), str(theirs.fileno())],
+                cwd=folder,
+                env=whole,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        with process:
+            whole.pop("SHIV_INTERPRETER", None)  # by which a built file runs our script, and no command
+            yield Loaded(ours, whole)
+            ours.close()
+            assert process.wait(PATIENCE) == 0

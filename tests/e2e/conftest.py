@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from tests.asking import Loaded
     from tests.booted import Machine
 
 MANY = ["BTC", "ETH", "SOL", "ADA", "AAPL", "MSFT", *(f"COIN{number}" for number in range(24))]
@@ -32,13 +33,28 @@ class Invoke(Protocol):
     def __call__(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]: ...
 
 
-def starter(zipapp: Path, state: Path, started: list[running.Running]) -> Start:
+@pytest.fixture(scope="session")
+def of_all(zipapp: Path) -> Iterator[Loaded]:
+    """The built file, loaded once: behind that begin all appliances, but for those of tests that say `launched`."""
+    with running.loaded(zipapp) as loaded:
+        yield loaded
+
+
+def loaded_for(request: pytest.FixtureRequest) -> Loaded | None:
+    """What an appliance of this test, or of the tests of this module, begins behind: nothing, if it is `launched`."""
+    if request.node.get_closest_marker("launched"):
+        return None
+    loaded: Loaded = request.getfixturevalue("of_all")
+    return loaded
+
+
+def starter(zipapp: Path, state: Path, started: list[running.Running], loaded: Loaded | None) -> Start:
     """Give a function that starts appliances on free ports and notes them."""
 
     def begin(*arguments: str, **options: object) -> running.Running:
         if "--listen" not in arguments and "--config" not in arguments:
             arguments = ("--listen", running.ANY_PORT, *arguments)
-        one = running.start(zipapp, *arguments, **{"state": state, **options})  # type: ignore[arg-type]
+        one = running.start(zipapp, *arguments, **{"state": state, "loaded": loaded, **options})  # type: ignore[arg-type]
         started.append(one)
         return one
 
@@ -46,16 +62,20 @@ def starter(zipapp: Path, state: Path, started: list[running.Running]) -> Start:
 
 
 @pytest.fixture(scope="module")
-def appliance(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+def appliance(
+    request: pytest.FixtureRequest, zipapp: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[running.Running]:
     """The embedded default, but for its port, shared by a module's tests that leave it as it was."""
     state = tmp_path_factory.mktemp("state")
-    started = running.start(zipapp, "--listen", running.ANY_PORT, state=state)
+    started = running.start(zipapp, "--listen", running.ANY_PORT, state=state, loaded=loaded_for(request))
     yield started
     assert started.stop() == 0
 
 
 @pytest.fixture(scope="module")
-def lively(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+def lively(
+    request: pytest.FixtureRequest, zipapp: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[running.Running]:
     """More symbols than the default, four ticks a second, and modest demands on a high signal: much comes soon."""
     state = tmp_path_factory.mktemp("lively")
     options = (
@@ -65,25 +85,29 @@ def lively(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[r
         "status.every=1s",
     )
     settings = (word for option in options for word in ("--set", option))
-    started = running.start(zipapp, "--listen", running.ANY_PORT, *settings, state=state)
+    started = running.start(
+        zipapp, "--listen", running.ANY_PORT, *settings, state=state, loaded=loaded_for(request)
+    )
     yield started
     assert started.stop() == 0
 
 
 @pytest.fixture
-def start(zipapp: Path, tmp_path: Path) -> Iterator[Start]:
+def start(request: pytest.FixtureRequest, zipapp: Path, tmp_path: Path) -> Iterator[Start]:
     """Start appliances with a state folder of the test's own; they are gone when it ends."""
     started: list[running.Running] = []
-    yield starter(zipapp, tmp_path / "state", started)
+    yield starter(zipapp, tmp_path / "state", started, loaded_for(request))
     for one in started:
         one.kill()
 
 
 @pytest.fixture(scope="module")
-def start_shared(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+def start_shared(
+    request: pytest.FixtureRequest, zipapp: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Start]:
     """Start appliances that the tests of a module share."""
     started: list[running.Running] = []
-    yield starter(zipapp, tmp_path_factory.mktemp("shared") / "state", started)
+    yield starter(zipapp, tmp_path_factory.mktemp("shared") / "state", started, loaded_for(request))
     for one in started:
         one.kill()
 

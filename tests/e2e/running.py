@@ -19,9 +19,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from websockets.sync.client import ClientConnection, connect
 
+from tests import asking
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from tests.asking import Begun, Loaded
 
 PATIENCE = 60.0
 """Seconds that a busy machine may take for what should take a moment."""
@@ -36,7 +41,7 @@ SECRET = "never-to-be-shown"
 class Running:
     """A started appliance. `log` holds what it has logged so far, `hello` is its start message."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Begun
     state: Path
     addresses: tuple[str, ...] = ()
     hello: str = ""
@@ -196,6 +201,11 @@ def surroundings(zipapp: Path, environment: Mapping[str, str] | None = None) -> 
     return {**inherited, "SHIV_ROOT": str(unpacked), **(environment or {})}
 
 
+def loaded(zipapp: Path) -> AbstractContextManager[Loaded]:
+    """Load the built file, until the block ends."""
+    return asking.loaded(*command(zipapp), environment=surroundings(zipapp, {"SHIV_INTERPRETER": "1"}))
+
+
 def run(
     zipapp: Path,
     *words: str,
@@ -224,19 +234,26 @@ def start(
     before: Sequence[str] = (),
     key: str | None = None,
     named: bool = True,
+    loaded: Loaded | None = None,
 ) -> Running:
     """Start `appliance serve` and wait until it serves. `before` stands in front of the command line, `key` is one
-    that the configuration names, and where the state folder is not `named`, the environment leads there.
+    that the configuration names, and where the state folder is not `named`, the environment leads there. Where nothing
+    stands before it, it can begin behind what was `loaded`.
     """
-    folder = ("--state-dir", str(state)) if named else ()
-    process = subprocess.Popen(
-        [*before, *command(zipapp), "serve", *folder, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        env=surroundings(zipapp, environment),
-    )
+    words = ("serve", *(("--state-dir", str(state)) if named else ()), *arguments)
+    whole = surroundings(zipapp, environment)
+    process: subprocess.Popen[str] | Begun
+    if loaded is not None and not before:
+        process = loaded.begin((str(zipapp), *words), environment=whole)
+    else:
+        process = subprocess.Popen(
+            [*before, *command(zipapp), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=whole,
+        )
     running = Running(process, state, own_key=key)
     running.follow()
     try:
@@ -248,7 +265,7 @@ def start(
     return running
 
 
-def _hello(process: subprocess.Popen[str]) -> Iterator[str]:
+def _hello(process: subprocess.Popen[str] | Begun) -> Iterator[str]:
     """Read the start message, to the line that can be pasted."""
     assert process.stdout is not None
     for line in process.stdout:

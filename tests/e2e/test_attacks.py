@@ -67,6 +67,7 @@ sessions = 300
 """
 
 pytestmark = [
+    pytest.mark.launched,
     pytest.mark.skipif(sys.platform != "linux", reason="reads CPU and memory of the server from /proc"),
     pytest.mark.timeout(300),
 ]

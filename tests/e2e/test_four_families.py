@@ -55,6 +55,7 @@ FILES = 3 * CLIENTS
 HALVES = (("cryptointel", "data-ws"), ("ara", "trading"))
 
 pytestmark = [
+    pytest.mark.launched,
     pytest.mark.skipif(sys.platform != "linux", reason="reads the server's CPU from /proc"),
     pytest.mark.timeout(SECONDS + 240),
 ]

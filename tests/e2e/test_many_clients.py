@@ -42,6 +42,7 @@ PROMPT = 30
 """Seconds for what is on its way to arrive everywhere."""
 
 pytestmark = [
+    pytest.mark.launched,
     pytest.mark.skipif(sys.platform != "linux", reason="reads CPU and memory of the server from /proc"),
     pytest.mark.timeout(300),
 ]

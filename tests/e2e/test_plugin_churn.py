@@ -90,6 +90,7 @@ BROKEN = (
 """Each is refused with an error that holds the step's number."""
 
 pytestmark = [
+    pytest.mark.launched,
     pytest.mark.skipif(sys.platform != "linux", reason="reads files and memory of the server from /proc"),
     pytest.mark.timeout(280),
 ]

@@ -47,6 +47,7 @@ MESSAGE: Final = 1_024
 _MIB: Final = 1024**2
 
 pytestmark = [
+    pytest.mark.launched,
     pytest.mark.skipif(sys.platform != "linux", reason="reads CPU and memory of the server from /proc"),
     pytest.mark.timeout(300),
 ]

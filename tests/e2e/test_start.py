@@ -19,7 +19,6 @@ import pytest
 from websockets.sync.client import connect, unix_connect
 from websockets.typing import Origin
 
-from tests import asking
 from tests.e2e import running
 from tests.e2e.running import SECRET
 from tests.e2e.terminal import Terminal
@@ -31,14 +30,15 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Invoke, Start
     from tests.e2e.running import Running
 
+pytestmark = pytest.mark.launched
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
 
 @pytest.fixture(scope="module")
 def ask(zipapp: Path) -> Iterator[Invoke]:
     """As `invoke`, of the built file that is loaded already: for the other cases of what a command says."""
-    python, surroundings = running.command(zipapp), running.surroundings(zipapp, {"SHIV_INTERPRETER": "1"})
-    with asking.loaded(*python, environment=surroundings) as loaded:
+    with running.loaded(zipapp) as loaded:
 
         def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
             done = loaded.run(*words, **options)

@@ -7,12 +7,15 @@ is for tests to show that run them as a user does. Must not know what a test wan
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -20,11 +23,15 @@ from typing import IO, TYPE_CHECKING, Final
 
 import attrs
 
-from tests.authoring import PATIENCE
+import appliance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Self
 
+_PATIENCE: Final = 120.0
+"""Seconds that a busy machine may take."""
+_TREE: Final = Path(appliance.__file__).parent.parent
 _FORKING: Final = Path(__file__).parent / "forking.py"
 _MOMENT: Final = 0.01
 """Seconds between two looks at a process."""
@@ -40,12 +47,21 @@ class Begun:
     stderr: IO[str] | None
     returncode: int | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in (self.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()
+        self.wait()
+
     def poll(self) -> int | None:
         if self.returncode is None:
             self.returncode = self._loaded.ended(self.pid)
         return self.returncode
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float = _PATIENCE) -> int:
         latest = time.monotonic() + timeout
         while (status := self.poll()) is None:
             assert time.monotonic() < latest, f"{self.pid} has not ended within {timeout:g} s"
@@ -65,26 +81,27 @@ class Begun:
 
 @attrs.define(eq=False)
 class Loaded:
+    """`begin` and `run` are given the whole environment; without one, it is that of this process."""
+
     _asked: socket.socket
-    _environment: Mapping[str, str]
     _turn: threading.Lock = attrs.field(factory=threading.Lock)
 
     def begin(
         self,
         words: Sequence[str],
         *,
-        environment: Mapping[str, str],
         folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
         within: float = 0.0,
     ) -> Begun:
-        """Begin a process whose command line and whole environment these are; `within` seconds it is ended."""
+        """Begin a process with this command line; where `within` is given, it is ended after so many seconds."""
         (stdout, out), (stderr, errors) = os.pipe(), os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
             request = {
                 "words": words,
                 "folder": None if folder is None else str(folder),
-                "environment": dict(environment),
+                "environment": dict(os.environ if environment is None else environment),
                 "within": int(within),
             }
             pid = self._told(request, nothing, out, errors)
@@ -101,9 +118,9 @@ class Loaded:
     def run(
         self, *words: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end. `environment` is added to the one in which all was loaded."""
-        whole = {**self._environment, **(environment or {})}
-        process = self.begin(("appliance", *words), environment=whole, folder=folder, within=PATIENCE)
+        """Run a command to its end."""
+        line = ("appliance", *words)
+        process = self.begin(line, folder=folder, environment=environment, within=_PATIENCE)
         assert process.stdout is not None
         assert process.stderr is not None
         with process.stdout as output, process.stderr as errors:
@@ -112,7 +129,7 @@ class Loaded:
             reader.start()
             told = output.read()
             reader.join()
-        return subprocess.CompletedProcess(words, process.wait(PATIENCE), told, *aside)
+        return subprocess.CompletedProcess(words, process.wait(), told, *aside)
 
     def _told(self, request: Mapping[str, object], *files: int) -> int | None:
         text = json.dumps(request).encode() + b"\n"
@@ -131,24 +148,27 @@ class Loaded:
 
 
 @contextlib.contextmanager
-def loaded(
-    *python: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Iterator[Loaded]:
-    """Load the appliance that this Python finds, until the block ends. `environment` is the whole one."""
-    whole = dict(os.environ if environment is None else environment)
+def loaded(*python: str, environment: Mapping[str, str]) -> Iterator[Loaded]:
+    """Load the appliance that this Python finds in this environment, until the block ends."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             process = subprocess.Popen(
                 [*python, str(_FORKING), str(theirs.fileno())],
-                cwd=folder,
-                env=whole,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
         with process:
-            whole.pop("SHIV_INTERPRETER", None)  # by which a built file runs our script, and no command
-            yield Loaded(ours, whole)
+            yield Loaded(ours)
             ours.close()
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(_PATIENCE) == 0
+
+
+@functools.cache
+def of_this_tree() -> Loaded:
+    """The appliance of this tree, loaded when it is needed first, until this process ends."""
+    until = contextlib.ExitStack()
+    atexit.register(until.close)
+    return until.enter_context(loaded(sys.executable, environment={**os.environ, "PYTHONPATH": str(_TREE)}))

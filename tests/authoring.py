@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 import appliance
+from tests import asking
 
 ROOT = Path(appliance.__file__).parent.parent
 PATIENCE = 120.0
@@ -40,7 +41,9 @@ def install(root: Path, folder: Path) -> Path:
 
 def run_appliance(folder: Path, *arguments: str | Path, **environment: str) -> Done:
     """Run a command of this tree in a folder, as somebody would who has it installed."""
-    return _run(folder, "appliance.cli.main", arguments, {"PYTHONPATH": str(ROOT), **environment})
+    whole = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    done = asking.of_this_tree().run(*map(str, arguments), folder=folder, environment=whole)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def run_pytest(folder: Path, *arguments: str, path: Path, **environment: str) -> Done:

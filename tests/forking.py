@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 from appliance.cli import outset
@@ -18,6 +19,10 @@ from appliance.cli.main import main
 
 with outset.lightly():
     from appliance.cli import serving  # noqa: F401 - most commands need it
+
+# As for the command itself: this folder is not where modules are looked for, nor is the file that was unpacked.
+_OWN = str(Path(__file__).resolve().parent)
+sys.path[:] = [entry for entry in sys.path if entry != _OWN and not entry.endswith(".pyz")]
 
 _MOST = 1 << 20
 """Bytes of a request, with all variables of an environment."""

@@ -7,9 +7,6 @@ import http.client
 import json
 import os
 import ssl
-import subprocess
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +14,14 @@ import attrs
 
 from appliance.sources.tapes.lines import Taped
 from appliance.sources.tapes.reading import read
+from tests import asking
 from tests.cli.test_serving import PATIENCE, ROOT, Served, lasting, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.asking import Begun
 
 KEY = "sk_of_the_desk"
 CONFIGURATION = """
@@ -101,7 +101,7 @@ class Newsroom:
 class Told:
     """A command that is under way; `lines` are those of its standard error that were read."""
 
-    process: subprocess.Popen[str]
+    process: Begun
     lines: list[str] = attrs.field(factory=list)
 
     def wait_for(self, words: str) -> str:
@@ -126,22 +126,13 @@ class Told:
 @contextlib.contextmanager
 def told(*words: str) -> Iterator[Told]:
     """Run a command, until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance.cli.main", *words],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    watch = threading.Timer(PATIENCE, process.kill)
-    watch.start()
-    with process:
+    line = ("appliance", *words)
+    alone = {"PATH": os.environ["PATH"]}
+    with asking.of_this_tree().begin(line, folder=ROOT, environment=alone, within=PATIENCE) as process:
         try:
             yield Told(process)
         finally:
             process.kill()
-            watch.cancel()
 
 
 @contextlib.contextmanager

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests import asking
-from tests.authoring import ROOT, Done, run_appliance
+from tests.authoring import Done, run_appliance
 from tests.cli.test_connecting import TABLE, channel, source
 from tests.cli.test_serving import OPEN, served, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.postgres import Fresh
@@ -34,18 +31,6 @@ def command(folder: Path) -> tuple[str, ...]:
 
 def doctor(folder: Path, *arguments: str) -> Done:
     return run_appliance(folder, *command(folder), *arguments)
-
-
-@pytest.fixture(scope="module")
-def ask() -> Iterator[Ask]:
-    """As `doctor`, in a process that has loaded the command already: for the other cases of what it says."""
-    with asking.loaded(sys.executable, environment={**os.environ, "PYTHONPATH": str(ROOT)}) as loaded:
-
-        def run(folder: Path, *arguments: str) -> Done:
-            done = loaded.run(*command(folder), *arguments, folder=folder)
-            return Done(done.returncode, done.stdout, done.stderr)
-
-        yield run
 
 
 def told(done: Done) -> list[dict[str, Any]]:
@@ -82,36 +67,34 @@ def test_a_problem_is_told_with_what_to_do_and_ends_with_status_1(tmp_path: Path
         (["now"], "unexpected extra argument (now)"),
     ],
 )
-def test_wrong_arguments_end_with_status_2(
-    ask: Ask, tmp_path: Path, arguments: list[str], words: str
-) -> None:
+def test_wrong_arguments_end_with_status_2(tmp_path: Path, arguments: list[str], words: str) -> None:
     write(tmp_path, OPEN)
-    done = ask(tmp_path, *arguments)
+    done = doctor(tmp_path, *arguments)
     assert (done.status, done.output) == (2, "")
     assert words in done.errors
 
 
-def test_a_file_that_cannot_be_read_ends_with_status_2(ask: Ask, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_ends_with_status_2(tmp_path: Path) -> None:
     write(tmp_path, "[limits")
-    done = ask(tmp_path)
+    done = doctor(tmp_path)
     assert (done.status, done.output) == (2, "")
     assert done.errors.startswith("appliance: the configuration has a mistake")
 
 
-def test_programs_get_json_and_nothing_else(ask: Ask, tmp_path: Path) -> None:
+def test_programs_get_json_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path, OPEN + SMALL)
-    done = ask(tmp_path, "--json", "--set", "limits.sessions=50")
+    done = doctor(tmp_path, "--json", "--set", "limits.sessions=50")
     assert (done.status, done.errors) == (0, "")
     assert json.loads(done.output)["good"] is True
     assert {"kind", "verdict", "what", "why", "remedy"} == set(told(done)[0])
-    done = ask(tmp_path, "--json", "--set", "limits.sessions=0")
+    done = doctor(tmp_path, "--json", "--set", "limits.sessions=0")
     assert (done.status, json.loads(done.output)["good"]) == (1, False)
 
 
-def test_a_key_in_the_file_is_never_shown(ask: Ask, tmp_path: Path) -> None:
+def test_a_key_in_the_file_is_never_shown(tmp_path: Path) -> None:
     file = write(tmp_path, f'{OPEN}{SMALL}[[auth.keys]]\nname = "a"\nkey = "never-to-be-shown"\n')
     file.chmod(0o644)
-    done = ask(tmp_path)
+    done = doctor(tmp_path)
     assert f"{file} holds secrets, and everybody may read it" in done.output
     assert "never-to-be-shown" not in done.output + done.errors
 
@@ -138,16 +121,16 @@ def test_an_appliance_that_runs_is_recognised_and_left_alone(tmp_path: Path) -> 
         assert running.status == 0
 
 
-def test_databases_are_asked_when_told_to(ask: Ask, tmp_path: Path, fresh: Fresh) -> None:
+def test_databases_are_asked_when_told_to(tmp_path: Path, fresh: Fresh) -> None:
     fresh.execute(TABLE)
     write(tmp_path, OPEN + SMALL + source(fresh) + channel("mine"))
-    [unasked] = [finding for finding in told(ask(tmp_path, "--json")) if finding["kind"] == "source"]
+    [unasked] = [finding for finding in told(doctor(tmp_path, "--json")) if finding["kind"] == "source"]
     assert unasked["verdict"] == "note"
-    done = ask(tmp_path, "--json", "--connect")
+    done = doctor(tmp_path, "--json", "--connect")
     assert (done.status, done.errors) == (0, "mine: asking its source …\n")
     [asked] = [finding for finding in told(done) if finding["kind"] == "source"]
     assert (asked["verdict"], "CREATE INDEX CONCURRENTLY" in asked["remedy"]) == ("warning", True)
-    done = ask(tmp_path, "--connect", "--set", "sources.main.password=wrong")
+    done = doctor(tmp_path, "--connect", "--set", "sources.main.password=wrong")
     assert done.status == 1
     assert "does not let postgres in" in done.output
     assert "open sesame" not in done.output + done.errors

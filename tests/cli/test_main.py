@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import pytest
@@ -13,9 +12,6 @@ from click.testing import CliRunner
 import appliance
 from appliance.cli.main import cli
 from tests import asking
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CONTROLS = "expected text without control characters, found"
 ROOT = Path(appliance.__file__).parent.parent
@@ -33,10 +29,6 @@ class Done:
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nowhere"}
 
 
-class Run(Protocol):
-    def __call__(self, *arguments: str | Path, **environment: str) -> Done: ...
-
-
 def run(*arguments: str | Path, **environment: str) -> Done:
     """Run the command line in a process of its own."""
     done = subprocess.run(
@@ -51,17 +43,11 @@ def run(*arguments: str | Path, **environment: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture(scope="module")
-def ask() -> Iterator[Run]:
-    """As `run`, in a process that has loaded the commands already: for the other cases of what they say."""
-    surroundings = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
-    with asking.loaded(sys.executable, folder=ROOT, environment=surroundings) as loaded:
-
-        def run(*arguments: str | Path, **environment: str) -> Done:
-            done = loaded.run(*map(str, arguments), environment=environment)
-            return Done(done.returncode, done.stdout, done.stderr)
-
-        yield run
+def ask(*arguments: str | Path, **environment: str) -> Done:
+    """As `run`, behind the commands that are loaded already: for the other cases of what they say."""
+    whole = {**ENVIRONMENT, **environment}
+    done = asking.of_this_tree().run(*map(str, arguments), folder=ROOT, environment=whole)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def invoke(*arguments: str) -> Done:
@@ -152,7 +138,7 @@ def test_the_version_is_told_without_loading_the_server() -> None:
     assert done.returncode == 0
 
 
-def test_check_tells_what_a_good_file_means(ask: Run, file: Path) -> None:
+def test_check_tells_what_a_good_file_means(file: Path) -> None:
     file.write_text(
         '[[listen]]\nurl = "tcp://127.0.0.1:0"\nauth = "none"\n[channels.trades]\nenabled = false\n'
     )
@@ -172,7 +158,7 @@ def test_check_tells_what_a_good_file_means(ask: Run, file: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("check",), ("serve", "--config")])
-def test_all_mistakes_are_told_and_end_with_status_2(ask: Run, file: Path, command: tuple[str, ...]) -> None:
+def test_all_mistakes_are_told_and_end_with_status_2(file: Path, command: tuple[str, ...]) -> None:
     file.write_text("[limits]\nsesions = 5\n\n[stop]\ndeadline = 3600\n")
     done = ask(*command, file, APPLIANCE_LOG__LEVEL="loud")
     assert (done.status, done.output) == (2, "")
@@ -185,7 +171,7 @@ def test_all_mistakes_are_told_and_end_with_status_2(ask: Run, file: Path, comma
     ]
 
 
-def test_mistakes_in_the_settings_of_plugins_are_told_alike(ask: Run, file: Path) -> None:
+def test_mistakes_in_the_settings_of_plugins_are_told_alike(file: Path) -> None:
     file.write_text("[channels.signals]\nhigh = 2\n")
     done = ask("check", file)
     assert done.status == 2
@@ -197,7 +183,7 @@ def test_mistakes_in_the_settings_of_plugins_are_told_alike(ask: Run, file: Path
 
 @pytest.mark.parametrize("command", [("check",), ("serve", "--config")])
 def test_what_is_wrong_in_the_file_and_in_plugins_is_told_in_one_go(
-    ask: Run, tmp_path: Path, file: Path, command: tuple[str, ...]
+    tmp_path: Path, file: Path, command: tuple[str, ...]
 ) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text("import nothing_of_this_name\n")
@@ -219,7 +205,7 @@ def test_what_is_wrong_in_the_file_and_in_plugins_is_told_in_one_go(
     ]
 
 
-def test_all_plugins_that_do_not_load_are_told(ask: Run, tmp_path: Path, file: Path) -> None:
+def test_all_plugins_that_do_not_load_are_told(tmp_path: Path, file: Path) -> None:
     for name in ("first.py", "second.py"):
         (tmp_path / name).write_text("1 / 0\n")
     file.write_text(f'plugins_dir = ["{tmp_path}"]\n')
@@ -231,7 +217,7 @@ def test_all_plugins_that_do_not_load_are_told(ask: Run, tmp_path: Path, file: P
     ]
 
 
-def test_a_plugin_that_does_not_load_is_told_in_a_line(ask: Run, tmp_path: Path, file: Path) -> None:
+def test_a_plugin_that_does_not_load_is_told_in_a_line(tmp_path: Path, file: Path) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text("import nothing_of_this_name\n")
     file.write_text(f'plugins_dir = ["{tmp_path}"]\n')
@@ -252,7 +238,7 @@ def test_a_port_that_is_taken_is_told_in_a_line(tmp_path: Path) -> None:
     assert done.errors.count("\n") == 1
 
 
-def test_a_state_folder_that_cannot_be_is_told_in_a_line(ask: Run, file: Path) -> None:
+def test_a_state_folder_that_cannot_be_is_told_in_a_line(file: Path) -> None:
     file.write_text("")
     done = ask("serve", "--listen", "tcp://127.0.0.1:0", "--state-dir", file)
     assert (done.status, done.output) == (1, "")
@@ -260,7 +246,7 @@ def test_a_state_folder_that_cannot_be_is_told_in_a_line(ask: Run, file: Path) -
     assert done.errors.count("\n") == 1
 
 
-def test_a_file_that_is_not_there_is_told(ask: Run, file: Path) -> None:
+def test_a_file_that_is_not_there_is_told(file: Path) -> None:
     done = ask("serve", "--config", file)
     assert done.status == 2
     assert f"{file}: cannot be read: No such file or directory" in done.errors

@@ -21,9 +21,12 @@ import pytest
 import appliance
 from appliance.cli.serving import Request, check
 from appliance.core.errors import SettingsError
+from tests import asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.asking import Begun
 
 ROOT = Path(appliance.__file__).parent.parent
 PATIENCE = 60.0
@@ -34,7 +37,7 @@ OPEN = '[[listen]]\nurl = "tcp://127.0.0.1:0"\nauth = "none"\n'
 
 @attrs.frozen
 class Served:
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Begun
     folder: Path
 
     def wait_for(self, event: str) -> dict[str, Any]:
@@ -76,30 +79,17 @@ def served(folder: Path, *arguments: str, **variables: str) -> Iterator[Served]:
 @contextlib.contextmanager
 def lasting(most: float, folder: Path, /, *arguments: str, **variables: str) -> Iterator[Served]:
     """Serve likewise, for so many seconds at most: what tests share lasts longer."""
-    command = [
-        sys.executable,
-        "-m",
-        "appliance.cli.main",
-        "serve",
-        "--config",
-        str(folder / "appliance.toml"),
-    ]
-    process = subprocess.Popen(
-        [*command, "--state-dir", str(folder / "state"), *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    line = ("appliance", "serve", "--config", str(folder / "appliance.toml"))
+    places = ("--state-dir", str(folder / "state"))
+    environment = {"PATH": os.environ["PATH"], **variables}
+    process = asking.of_this_tree().begin(
+        (*line, *places, *arguments), folder=ROOT, environment=environment, within=most
     )
-    watch = threading.Timer(most, process.kill)
-    watch.start()
     with process:
         try:
             yield Served(process, folder)
         finally:
             process.kill()
-            watch.cancel()
 
 
 def write(folder: Path, text: str) -> Path:

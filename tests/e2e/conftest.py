@@ -34,18 +34,18 @@ class Invoke(Protocol):
 
 
 @pytest.fixture(scope="session")
-def of_all(zipapp: Path) -> Iterator[Loaded]:
+def loaded(zipapp: Path) -> Iterator[Loaded]:
     """The built file, loaded once: behind that begin all appliances, but for those of tests that say `launched`."""
-    with running.loaded(zipapp) as loaded:
-        yield loaded
+    with running.loaded(zipapp) as one:
+        yield one
 
 
 def loaded_for(request: pytest.FixtureRequest) -> Loaded | None:
     """What an appliance of this test, or of the tests of this module, begins behind: nothing, if it is `launched`."""
     if request.node.get_closest_marker("launched"):
         return None
-    loaded: Loaded = request.getfixturevalue("of_all")
-    return loaded
+    one: Loaded = request.getfixturevalue("loaded")
+    return one
 
 
 def starter(zipapp: Path, state: Path, started: list[running.Running], loaded: Loaded | None) -> Start:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from websockets.sync.client import ClientConnection
 
+    from tests.asking import Loaded
     from tests.postgres import Fresh
 
 pytestmark = UNMET
@@ -76,6 +77,7 @@ class Site:
     """One run: a database, an appliance over it that comes back at the same port, and who writes."""
 
     zipapp: Path
+    loaded: Loaded
     folder: Path
     fresh: Fresh
     follow: str
@@ -111,7 +113,11 @@ class Site:
 
     def serve(self) -> None:
         self.process = running.start(
-            self.zipapp, "--config", str(self.folder / "appliance.toml"), state=self.folder / "state"
+            self.zipapp,
+            "--config",
+            str(self.folder / "appliance.toml"),
+            state=self.folder / "state",
+            loaded=self.loaded,
         )
 
     def kill(self) -> None:
@@ -194,9 +200,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.mark.parametrize("follow", ["window", "xid"])
 def test_each_committed_row_comes_once(
-    follow: str, seed: int, zipapp: Path, tmp_path: Path, server: Database
+    follow: str, seed: int, zipapp: Path, loaded: Loaded, tmp_path: Path, server: Database
 ) -> None:
-    site = Site(zipapp, tmp_path, server.create(), follow, random.Random(seed))
+    site = Site(zipapp, loaded, tmp_path, server.create(), follow, random.Random(seed))
     site.begin()
     try:
         with ResumingClient("rows:all", site.connect) as client:

@@ -24,9 +24,10 @@ from tests.e2e.running import SECRET
 from tests.e2e.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tests.asking import Loaded
     from tests.e2e.conftest import Invoke, Start
     from tests.e2e.running import Running
 
@@ -36,16 +37,16 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files
 
 
 @pytest.fixture(scope="module")
-def ask(zipapp: Path) -> Iterator[Invoke]:
+def ask(zipapp: Path, loaded: Loaded) -> Invoke:
     """As `invoke`, of the built file that is loaded already: for the other cases of what a command says."""
-    with running.loaded(zipapp) as loaded:
 
-        def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-            done = loaded.run(*words, **options)
-            assert SECRET not in done.stdout + done.stderr
-            return done
+    def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        environment = running.surroundings(zipapp, options.pop("environment", None))
+        done = loaded.run(*words, environment=environment, **options)
+        assert SECRET not in done.stdout + done.stderr
+        return done
 
-        yield run
+    return run
 
 
 # --- Commands. ---

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from websockets.sync.client import ClientConnection
 
+    from tests.asking import Loaded
     from tests.postgres import Fresh
 
 KILLS: Final = 5
@@ -112,6 +113,7 @@ class Site:
     """One run: an appliance over a database, that comes back at the same port."""
 
     zipapp: Path
+    loaded: Loaded
     folder: Path
     fresh: Fresh
     sync: str
@@ -151,7 +153,7 @@ class Site:
         self.trusted = self.process.ssl_context()
 
     def serve(self) -> None:
-        self.process = running.start(self.zipapp, *self.words, state=self.state)
+        self.process = running.start(self.zipapp, *self.words, state=self.state, loaded=self.loaded)
 
     def connect(self) -> ClientConnection:
         assert self.process is not None
@@ -323,12 +325,13 @@ def ours(data: Iterable[dict[str, int]]) -> list[dict[str, int]]:
 def test_killed_at_any_instant_nothing_is_lost_and_nothing_comes_twice(
     seed: int,
     zipapp: Path,
+    loaded: Loaded,
     tmp_path: Path,
     server: Database,
     record_property: Callable[[str, object], None],
 ) -> None:
     sync = ("full", "normal")[seed % 2]
-    site = Site(zipapp, tmp_path, server.create(), sync, random.Random(seed))
+    site = Site(zipapp, loaded, tmp_path, server.create(), sync, random.Random(seed))
     site.begin()
     try:
         asking = site.asking()

@@ -27,13 +27,13 @@ from appliance.settings.access import (
     ReaderSettings,
     TokenSettings,
 )
-from appliance.settings.fields import Secret
+from appliance.settings.fields import Seconds, Secret
 from appliance.settings.views import ViewSettings
 from tests.access.certifying import Authority
 from tests.access.issuing import SECRET, Issuer, written
 from tests.edge import arrivals
 from tests.edge.arrivals import ASKING, DATA, NOTHING, READING, TOLD, TURNED_AWAY, Card, Visit
-from tests.edge.stage import UNTRUSTING, configuration, playing
+from tests.edge.stage import PATIENCE, UNTRUSTING, configuration, playing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -283,7 +283,9 @@ async def page(_query: PageQuery) -> Page:
 async def opened(cast: Cast, entrance: Entrance, **listen: Any) -> AsyncIterator[Stage]:
     """Serve, with a price and a prediction that are there, and trades that go on."""
     asking = cast.contexts.current.context_for("optional")
-    settings = configuration(limits={"messages_per_minute": 60_000}, **listen)
+    # All come at once, and on a busy machine, some wait long for their turn.
+    limits = {"messages_per_minute": 60_000, "handshake": Seconds(PATIENCE)}
+    settings = configuration(limits=limits, **listen)
     async with playing(settings, tls=(asking, UNTRUSTING), entrance=entrance) as stage:
         for price in PRICES:
             stage.publish("price", "BTC", **price)

@@ -11,10 +11,10 @@ import pytest
 
 from tests.e2e.documents.systems import LIVELY
 from tests.e2e.running import PATIENCE
-from tests.edge.description.described import validator
+from tests.edge.description.described import checker
 
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+    from jsonschema_rs import Draft202012Validator
 
     from tests.e2e.conftest import Start
     from tests.e2e.running import Running
@@ -115,7 +115,7 @@ def messages(document: dict[str, Any], path: str) -> list[Draft202012Validator]:
     name = next(name for name, told in document["channels"].items() if leads(told["address"], path))
     parts = document["components"]["messages"]
     names = [each["$ref"].rpartition("/")[2] for each in document["operations"][f"send.{name}"]["messages"]]
-    return [validator(document, parts[each]["payload"]) for each in names]
+    return [checker(document, parts[each]["payload"]) for each in names]
 
 
 def leads(address: str, path: str) -> bool:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.edge.description import asyncapi
 from appliance.edge.ways import Ways
-from tests.schemas import Draft202012Validator
+from tests import schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jsonschema_rs import Draft202012Validator
 
     from appliance.edge.description.asyncapi import Dialect
     from appliance.settings.tree import Settings
@@ -38,8 +40,7 @@ class Promise:
         self._told: list[tuple[set[str] | None, Draft202012Validator]] = []
         for kind in dialect.told:
             schema = {**closed(found[asyncapi.message_name(kind)]), **components}
-            checker = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-            self._told.append((_types(schema, parts), checker))
+            self._told.append((_types(schema, parts), schemas.checker(schema)))
 
     def misfits(self, message: Any) -> Iterator[str]:
         """Say how a message is not what is promised, for each that it might be; nothing at all when it is one."""
@@ -47,8 +48,7 @@ class Promise:
         named = [checker for types, checker in self._told if types is not None and kind in types]
         problems = []
         for checker in named or [checker for types, checker in self._told if types is None]:
-            errors = [f"{error.json_path}: {error.message}" for error in checker.iter_errors(message)]
-            if not errors:
+            if not (errors := schemas.misfits(checker, message)):
                 return
             problems.append("; ".join(errors))
         yield from problems or [f"no message of type {kind!r} is described"]

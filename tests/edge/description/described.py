@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.edge.description.operation import Audience
 from appliance.edge.http import app, documents
 from appliance.settings.tree import Settings
+from tests import schemas
 from tests.edge.promised import closed
-from tests.schemas import Draft202012Validator
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
 
 ASSETS = {"/": app.Asset(b"", "text/html"), "/client.js": app.Asset(b"", "text/javascript")}
 
@@ -27,15 +30,14 @@ def asyncapi(settings: Settings | None = None, **more: Any) -> dict[str, Any]:
     return documents.write_asyncapi(audience(settings, **more), host="localhost:8443", secure=True)
 
 
-def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
+def checker(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
     """Make a schema of the document one that allows no fields but those described."""
-    whole = {**closed(schema), "components": closed(document["components"])}
-    return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return schemas.checker({**closed(schema), "components": closed(document["components"])})
 
 
 def misfits(document: dict[str, Any], schema: dict[str, Any], value: Any) -> list[str]:
     """Say how a value is not what a schema of the document says."""
-    return [f"{error.json_path}: {error.message}" for error in validator(document, schema).iter_errors(value)]
+    return schemas.misfits(checker(document, schema), value)
 
 
 def operation(document: dict[str, Any], method: str, target: str) -> dict[str, Any]:

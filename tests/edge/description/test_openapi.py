@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
@@ -31,6 +30,8 @@ BLOCK = re.compile(r"^<!-- (request|answer) -->\n```\w+\n(.*?)^```$", re.MULTILI
 @pytest.mark.parametrize("certificates", [False, True])
 @pytest.mark.parametrize("topics", [(), ("price:BTC", "signals:all")])
 def test_it_is_an_openapi_document(auth: str, certificates: bool, topics: tuple[str, ...]) -> None:  # noqa: FBT001 - a parameter of the test
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 - seconds, in all that collect tests
+
     document = openapi(auth=auth, certificates=certificates, topics=topics)
     assert [*OpenAPIV31SpecValidator(document).iter_errors()] == []
     names = [told["operationId"] for methods in document["paths"].values() for told in methods.values()]

@@ -92,6 +92,17 @@ def test_a_missing_python_is_named_with_the_remedy(machine: Machine, python: str
     assert "make PYTHON=" in said
 
 
+def test_the_systems_own_python_goes_before_others_but_not_before_one_that_is_named(machine: Machine) -> None:
+    system = Machine(machine.root, machine.folder / "system")
+    system.folder.mkdir()
+    system.install("python3", "echo of the system")
+    machine.install("python3", 'case "$2" in *sys.prefix*) exit 1 ;; *) echo the first ;; esac')
+    path, venv = str(system.folder), str(machine.folder / "venv")
+    for python, chosen in (({}, "of the system"), ({"PYTHON": "python3"}, "the first")):
+        code, said = machine.run("packaging/make-venv", venv, path=path, **python)
+        assert (code, said.splitlines()[-1]) == (0, chosen)
+
+
 def test_a_python_without_environments_gets_its_package(machine: Machine) -> None:
     machine.install("python3", 'case "$2" in *ensurepip*) exit 1 ;; *print*) echo python3.11-venv ;; esac')
     machine.install("dirname", 'echo "${1%/*}"')

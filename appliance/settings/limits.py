@@ -143,7 +143,9 @@ class LimitSettings:
         "Most ways in which one topic is shown at once: masks, filters and rates, each with its readers",
         ge(1),
     )
-    burst: Bytes = setting(262_144, "Most bytes joined into one write to a client", ge(4096))
+    burst: Bytes = setting(
+        262_144, "Most bytes joined into one write to a client, or waiting for HTTP to write them", ge(4096)
+    )
     owed_bytes: Bytes = setting(
         4 * 1024**2,
         "Most bytes that may gather for one client that does not take them, or twice `burst`; past both, it is ended",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import trio
 
-_MOST_BYTES = 16_384
-
 
 class Pipe:
-    """One side pushes without waiting, the other fetches. Full, it says so, as a socket does."""
+    """One side pushes without waiting, the other fetches. Full, with `most` bytes, it says so, as a socket does.
 
-    def __init__(self) -> None:
+    It must have room for what comes within a few turns of the loop, which pass before the other side has its own.
+    """
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
         self._waiting: list[bytes] = []
         self._size = 0
         self._ready = trio.Event()
@@ -24,7 +26,7 @@ class Pipe:
         self._waiting.append(data)
         self._size += len(data)
         self._ready.set()
-        return self._size < _MOST_BYTES
+        return self._size < self._most
 
     @property
     def size(self) -> int:

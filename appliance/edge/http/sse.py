@@ -116,7 +116,7 @@ class EventStream:
         self._events = Events(
             epoch=around.hub.epoch, store=around.hub.store, seal=self._seal(principal), times=times
         )
-        self._pipe = Pipe()
+        self._pipe = Pipe(most=policy.limits.burst)
         self._scope = trio.CancelScope()
         self._ended = False
         self._counted = NOTHING

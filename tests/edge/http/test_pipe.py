@@ -4,12 +4,13 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.edge.http import pipe as pipe_module
 from appliance.edge.http.pipe import Pipe
+
+MOST = 1_000
 
 
 async def test_what_is_pushed_is_fetched_in_order() -> None:
-    pipe = Pipe()
+    pipe = Pipe(most=MOST)
     seen = [(pipe.waiting, pipe.sent)]
     assert pipe.push(b"one ")
     assert pipe.push(b"two")
@@ -23,7 +24,7 @@ async def test_a_fetch_waits_for_a_push_and_loses_nothing_when_cancelled(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     assert autojump_clock.rate == 0
-    pipe = Pipe()
+    pipe = Pipe(most=MOST)
     with trio.move_on_after(1) as scope:
         await pipe.fetch()
     assert scope.cancelled_caught
@@ -38,15 +39,15 @@ async def test_a_fetch_waits_for_a_push_and_loses_nothing_when_cancelled(
 
 
 async def test_a_full_pipe_says_so_until_it_is_fetched() -> None:
-    pipe = Pipe()
-    half = b"x" * (pipe_module._MOST_BYTES // 2)
+    pipe = Pipe(most=MOST)
+    half = b"x" * (MOST // 2)
     assert [pipe.push(half), pipe.push(half), pipe.push(b"")] == [True, False, False]
     assert len(await pipe.fetch()) == 2 * len(half)
     assert pipe.push(b"room again")
 
 
 async def test_a_pipe_is_drained_when_all_is_fetched() -> None:
-    pipe = Pipe()
+    pipe = Pipe(most=MOST)
     await pipe.drained()
     pipe.push(b"x")
     with trio.move_on_after(0) as scope:
@@ -60,7 +61,7 @@ async def test_a_pipe_is_drained_when_all_is_fetched() -> None:
 
 @pytest.mark.parametrize("times", [1, 5])
 async def test_a_pipe_can_be_used_again(times: int) -> None:
-    pipe = Pipe()
+    pipe = Pipe(most=MOST)
     for number in range(times):
         pipe.push(b"%d" % number)
         assert await pipe.fetch() == b"%d" % number

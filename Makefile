@@ -37,7 +37,7 @@ PYTEST := $(BIN)/python -m pytest --quiet --timeout=300 --dist=loadfile --no-loa
 .PHONY: test
 test: ## Check and test everything
 	@$(MAKE) --jobs=$$(($(CORES) + 1)) check
-	@$(PYTEST) --numprocesses=$$(($(CORES) < 6 ? $(CORES) + 3 : 8)) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
+	@$(PYTEST) --numprocesses=$$(($(CORES) < 6 ? $(CORES) + 2 : 8)) $(addprefix --ignore=,$(CROWDS)) $(ARGS)
 	@exec $(PYTEST) --numprocesses=$$(($(CORES) < 4 ? $(CORES) + 1 : 4)) $(CROWDS) $(ARGS)
 
 # With `make --jobs=N`, as `make test` has it, N steps at once.

@@ -30,7 +30,8 @@ serve: $(PYZ) ## Run the appliance; ARGS="--listen tls://127.0.0.1:9443" is pass
 	@exec $(BIN)/python $(PYZ) serve $(ARGS)
 
 # Many tests mostly wait, so that more may run at once than there are cores. Those that hold thousands of clients to their
-# intervals come when the others are done. The two that take longest wait for most of a minute; the third is beside them.
+# intervals come when the others are done. The two that take longest wait for most of a minute, so that there is room for
+# one more beside them. Each process is given two files at once: the second is the shorter, the longer the first.
 CROWDS := $(addprefix tests/e2e/test_,many_clients.py four_families.py plugin_churn.py attacks.py resume_crowd.py postgres_load.py store_load.py)
 PYTEST := $(BIN)/python -m pytest --quiet --timeout=300 --dist=loadfile --no-loadscope-reorder
 

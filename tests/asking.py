@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
-_PATIENCE: Final = 120.0
+PATIENCE: Final = 120.0
 """Seconds that a busy machine may take."""
-_TREE: Final = Path(appliance.__file__).parent.parent
+ROOT: Final = Path(appliance.__file__).parent.parent
 _FORKING: Final = Path(__file__).parent / "forking.py"
 _MOMENT: Final = 0.01
 """Seconds between two looks at a process."""
@@ -43,17 +43,16 @@ class Begun:
 
     _loaded: Loaded
     pid: int
-    stdout: IO[str] | None
-    stderr: IO[str] | None
+    stdout: IO[str]
+    stderr: IO[str]
     returncode: int | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pipe in (self.stdout, self.stderr):
-            if pipe is not None:
-                pipe.close()
+        self.stdout.close()
+        self.stderr.close()
         self.wait()
 
     def poll(self) -> int | None:
@@ -61,7 +60,7 @@ class Begun:
             self.returncode = self._loaded.ended(self.pid)
         return self.returncode
 
-    def wait(self, timeout: float = _PATIENCE) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         latest = time.monotonic() + timeout
         while (status := self.poll()) is None:
             assert time.monotonic() < latest, f"{self.pid} has not ended within {timeout:g} s"
@@ -120,9 +119,7 @@ class Loaded:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         line = ("appliance", *words)
-        process = self.begin(line, folder=folder, environment=environment, within=_PATIENCE)
-        assert process.stdout is not None
-        assert process.stderr is not None
+        process = self.begin(line, folder=folder, environment=environment, within=PATIENCE)
         with process.stdout as output, process.stderr as errors:
             aside: list[str] = []
             reader = threading.Thread(target=lambda: aside.append(errors.read()))
@@ -163,7 +160,7 @@ def loaded(*python: str, environment: Mapping[str, str]) -> Iterator[Loaded]:
         with process:
             yield Loaded(ours)
             ours.close()
-            assert process.wait(_PATIENCE) == 0
+            assert process.wait(PATIENCE) == 0
 
 
 @functools.cache
@@ -171,4 +168,4 @@ def of_this_tree() -> Loaded:
     """The appliance of this tree, loaded when it is needed first, until this process ends."""
     until = contextlib.ExitStack()
     atexit.register(until.close)
-    return until.enter_context(loaded(sys.executable, environment={**os.environ, "PYTHONPATH": str(_TREE)}))
+    return until.enter_context(loaded(sys.executable, environment={**os.environ, "PYTHONPATH": str(ROOT)}))

@@ -6,16 +6,16 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
-import appliance
 from tests import asking
 
-ROOT = Path(appliance.__file__).parent.parent
-PATIENCE = 120.0
-"""Seconds that a busy machine may take."""
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOT, PATIENCE = asking.ROOT, asking.PATIENCE
 PLAIN = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
 """Options of a pytest without what comes with the tests here, and takes longer to load than all else."""
 

@@ -12,9 +12,9 @@ def checker(schema: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator(schema, validate_formats=True)
 
 
-def misfits(checker: Draft202012Validator, value: Any) -> list[str]:
+def misfits(schema: Draft202012Validator, value: Any) -> list[str]:
     """Say where a value is not as it must be, and how."""
     return [
         f"{'.'.join(('$', *map(str, error.instance_path)))}: {error.message}"
-        for error in checker.iter_errors(value)
+        for error in schema.iter_errors(value)
     ]

@@ -81,9 +81,7 @@ class _Recording:
     async def run(self) -> None:
         try:
             with self.everything:
-                async with (
-                    trio.open_nursery() as nursery
-                ):  # ends at a signal, in time, or when something fails
+                async with trio.open_nursery() as nursery:  # ends at a signal, in time, or by a failure
                     await nursery.start(self._watch_signals)
                     nursery.start_soon(self._write_on)
                     nursery.start_soon(self._listen_on)

@@ -1,4 +1,4 @@
-"""What signals and files do to a served appliance: a process of its own, as an operator has it."""
+"""What signals and files do to a served appliance: a process of its own, that begins behind what is loaded."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Start
     from tests.e2e.running import Running
 
+pytestmark = pytest.mark.launched
+
 LONG = ("limits.handshake=10m", "limits.keep_alive=10m", "limits.stalled=10m", "auth.timeout=10m")
 """Times within which no peer is let go for its own sake."""
 

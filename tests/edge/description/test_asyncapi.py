@@ -34,6 +34,11 @@ def standard(root: Path) -> Draft7Validator:
     return Draft7Validator(schema)
 
 
+def test_the_standard_refuses_what_is_none(standard: Draft7Validator) -> None:
+    for part, told in (("info", {"title": []}), ("channels", {"prices": {"address": 5}})):
+        assert not standard.is_valid({**asyncapi(auth="required"), part: told})
+
+
 CONFIGURATIONS: list[dict[str, Any]] = [
     {},
     {"paths": {"/ws": "cryptointel", "/a/b c": "trading", "/": "shared"}},

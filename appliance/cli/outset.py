@@ -1,4 +1,4 @@
-"""The loading of a command that loads much, without what takes time there and gives nothing.
+"""The loading of a command that loads much.
 
 Must not know which command it is.
 """
@@ -6,12 +6,11 @@ Must not know which command it is.
 from __future__ import annotations
 
 import contextlib
-import gc
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from appliance.cli import written
+from appliance.loading import outset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,17 +20,10 @@ _DRAWS = "rich"
 
 @contextlib.contextmanager
 def lightly(part: str = "loaded") -> Iterator[None]:
-    """Import in this block what stays for the process's life. `part` names what is the same at each start."""
-    before = len(sys.modules)
-    gc.disable()  # modules and classes are no garbage, and to look through them takes a tenth of a start
-    try:
-        with written.kept(written.place(part)):
-            _load_structlog()
-            yield
-    finally:
-        if len(sys.modules) > before:
-            gc.freeze()  # nor are they later
-        gc.enable()
+    """Import in this block what the command stands on. `part` names what is the same at each start."""
+    with outset.lightly(part):
+        _load_structlog()
+        yield
 
 
 def _load_structlog() -> None:

@@ -19,11 +19,11 @@ from appliance.access.entrance import Entrance
 from appliance.access.kept import KeptKeys
 from appliance.access.revoked import Revoked
 from appliance.app import Appliance
-from appliance.cli import greeting, preparing, written
+from appliance.cli import greeting, preparing
 from appliance.cli.running import Running
 from appliance.core.errors import SettingsError
 from appliance.edge.tls import Contexts
-from appliance.loading import ledger
+from appliance.loading import ledger, written
 from appliance.ops import activation, audit, limits, log, notify
 from appliance.ops.state import open_state, state_folder
 from appliance.runtime.turnover import Turnover

@@ -10,6 +10,7 @@ import faulthandler
 import os
 import pickle
 import resource
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ def main() -> None:
     with os.fdopen(0, "rb") as told:
         task: Task = pickle.load(told)  # noqa: S301 - from the appliance itself
     os.write(answers, BEGUN)
+    sys.dont_write_bytecode = True  # what the plugin brings is here for once
     os.open(os.devnull, os.O_RDONLY)  # takes the place of standard input
     os.dup2(2, 1)
     faulthandler.enable(answers)

@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from appliance.loading.bundle import Bundle
     from appliance.loading.installed import Installed
 
-_COMMAND = (
-    "import sys; sys.path[:] = sys.argv[1:]; sys.argv[1:] = []; "
-    "from appliance.loading.examination import main; main()"
-)
+_COMMAND = """
+import sys
+sys.path[:] = sys.argv[1:]
+sys.argv[1:] = []
+from appliance.loading.outset import lightly
+with lightly("examination"):
+    import trio  # as nearly each plugin does
+    from appliance.loading.examination import main
+main()
+"""
 _ANSWER = 1 << 20
 """Bytes of the longest answer."""
 _OUTPUT = 4_096
@@ -97,7 +103,7 @@ def _paths() -> list[str]:
 
 async def _run(task: bytes, seconds: float) -> _Ended:
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-I", "-B", "-c", _COMMAND, *_paths()],
+        [sys.executable, "-I", *(["-B"] if sys.dont_write_bytecode else []), "-c", _COMMAND, *_paths()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

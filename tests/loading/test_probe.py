@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from appliance.core.errors import PluginError
-from appliance.loading import bundle
+from appliance.loading import bundle, written
 from appliance.loading import probe as probe_module
 from appliance.loading.probe import probe
 from appliance.settings.load import load
@@ -177,6 +177,18 @@ async def test_what_it_prints_is_neither_ours_nor_kept_whole(
 async def test_it_reads_nothing_from_us(tmp_path: Path) -> None:
     text = "import sys\nassert sys.stdin.read() == ''\nopen(0).read()"
     assert (await probed(drop(tmp_path, dropping.plugin("fees", before=text)))).channels == ["fees"]
+
+
+async def test_what_it_stands_on_is_compiled_once_and_a_plugin_finds_all_as_usual(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    text = (
+        "import gc, sys\nassert gc.isenabled()\nassert gc.get_freeze_count() > 10_000\n"
+        "assert sys.dont_write_bytecode  # what it imports itself leaves nothing behind\n"
+    )
+    assert (await probed(drop(tmp_path, dropping.plugin("fees", before=text)))).channels == ["fees"]
+    assert written.place("examination").is_file()
 
 
 async def test_what_is_the_appliances_own_is_not_in_its_environment(

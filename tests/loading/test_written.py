@@ -13,7 +13,7 @@ PATIENCE = 60.0
 BEGIN = """
 import sys
 from pathlib import Path
-from appliance.cli.written import kept
+from appliance.loading.written import kept
 compiled = []
 sys.addaudithook(lambda event, about: event == "compile" and compiled.append(about[1]))
 """

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -143,6 +144,8 @@ class Database:
         self.socket = self.folder / "socket"
         self.data = self.folder / "data"
         self._process: subprocess.Popen[str] | None = None
+        self._keeper: Connection | None = None
+        self._turn = threading.Lock()
         self._made = False
         self._settings = dict(settings or {})
         self._doors = doors
@@ -185,6 +188,7 @@ class Database:
             time.sleep(0.01)
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        self._hang_up()
         number = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode]
         if self._process is not None and self.running:
             self._process.send_signal(number)
@@ -192,6 +196,7 @@ class Database:
 
     def kill(self) -> None:
         """SIGKILL for the server and all that it has started."""
+        self._hang_up()
         if self._process is not None and self.running:
             self._process.send_signal(signal.SIGSTOP)  # it starts nothing more
             family = [self._process.pid, *_children(self._process.pid)]
@@ -249,12 +254,25 @@ class Database:
         with self.session(name) as connection:
             return connection.execute(sql, *parameters)
 
+    def keep(self, sql: str, *parameters: str | None) -> list[list[Any]]:
+        """Run a statement that sees to the databases or their sessions, on one connection for all of these."""
+        with self._turn:
+            if self._keeper is None:
+                self._keeper = self.connect()
+            return self._keeper.execute(sql, *parameters)
+
+    def _hang_up(self) -> None:
+        with self._turn:
+            if self._keeper is not None:
+                self._keeper.close()
+            self._keeper = None
+
     def create(self) -> Fresh:
         """Make a database that nobody has used."""
         name = f"fresh_{next(_numbers)}"
         # As all versions before did it, and it takes half as long.
         how = "STRATEGY file_copy" if int((self.data / "PG_VERSION").read_text()) >= 15 else ""
-        self.execute(f"CREATE DATABASE {name} {how}")
+        self.keep(f"CREATE DATABASE {name} {how}")
         return Fresh(self, name)
 
     def _make(self) -> None:
@@ -319,7 +337,7 @@ class Fresh:
 
     def connections(self, application: str = "appliance") -> list[int]:
         """The processes of the server that serve this application here."""
-        rows = self.server.execute(
+        rows = self.server.keep(
             "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name = $2 ORDER BY backend_start",
             self.name,
             application,
@@ -330,14 +348,16 @@ class Fresh:
         """End the connections of an application, and wait until they are gone."""
         deadline = time.monotonic() + _WITHIN
         for pid in (ended := self.connections(application)):
-            self.server.execute("SELECT pg_terminate_backend($1::text::int)", str(pid))
-        while set(ended) & set(self.connections(application)):
+            self.server.keep("SELECT pg_terminate_backend($1::text::int)", str(pid))
+        while any(
+            _alive(pid) for pid in ended
+        ):  # longer than they are listed: what they said last can be read then
             assert time.monotonic() < deadline, "the connections are still there"
             time.sleep(0.005)
 
     def drop(self) -> None:
         if self.server.running:
-            self.server.execute(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+            self.server.keep(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
 
 def free_port() -> int:

@@ -192,7 +192,9 @@ class Site:
 
     def look(self) -> None:
         self.kills += 1
-        checked = running.run(self.zipapp, "store", "check", "--state-dir", str(self.state))
+        checked = self.loaded.run(
+            "store", "check", "--state-dir", str(self.state), environment=running.surroundings(self.zipapp)
+        )
         assert checked.returncode == 0, checked.stdout + checked.stderr
         assert ": good\n" in checked.stdout
 

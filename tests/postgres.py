@@ -144,7 +144,7 @@ class Database:
         self.socket = self.folder / "socket"
         self.data = self.folder / "data"
         self._process: subprocess.Popen[str] | None = None
-        self._keeper: Connection | None = None
+        self._administrator: Connection | None = None
         self._turn = threading.Lock()
         self._made = False
         self._settings = dict(settings or {})
@@ -254,25 +254,30 @@ class Database:
         with self.session(name) as connection:
             return connection.execute(sql, *parameters)
 
-    def keep(self, sql: str, *parameters: str | None) -> list[list[Any]]:
+    def administer(self, sql: str, *parameters: str | None) -> list[list[Any]]:
         """Run a statement that sees to the databases or their sessions, on one connection for all of these."""
         with self._turn:
-            if self._keeper is None:
-                self._keeper = self.connect()
-            return self._keeper.execute(sql, *parameters)
+            connection, self._administrator = self._administrator or self.connect(), None
+            try:
+                rows = connection.execute(sql, *parameters)
+            except BaseException:
+                connection.close()
+                raise
+            self._administrator = connection
+            return rows
 
     def _hang_up(self) -> None:
         with self._turn:
-            if self._keeper is not None:
-                self._keeper.close()
-            self._keeper = None
+            if self._administrator is not None:
+                self._administrator.close()
+            self._administrator = None
 
     def create(self) -> Fresh:
         """Make a database that nobody has used."""
         name = f"fresh_{next(_numbers)}"
         # As all versions before did it, and it takes half as long.
         how = "STRATEGY file_copy" if int((self.data / "PG_VERSION").read_text()) >= 15 else ""
-        self.keep(f"CREATE DATABASE {name} {how}")
+        self.administer(f"CREATE DATABASE {name} {how}")
         return Fresh(self, name)
 
     def _make(self) -> None:
@@ -337,7 +342,7 @@ class Fresh:
 
     def connections(self, application: str = "appliance") -> list[int]:
         """The processes of the server that serve this application here."""
-        rows = self.server.keep(
+        rows = self.server.administer(
             "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name = $2 ORDER BY backend_start",
             self.name,
             application,
@@ -345,19 +350,19 @@ class Fresh:
         return [row[0] for row in rows]
 
     def terminate(self, application: str = "appliance") -> None:
-        """End the connections of an application, and wait until they are gone."""
+        """End the connections of an application, and wait until their processes are gone: a moment after they are
+        listed no longer, and only then can be read what they said last, whoever writes to them.
+        """
         deadline = time.monotonic() + _WITHIN
         for pid in (ended := self.connections(application)):
-            self.server.keep("SELECT pg_terminate_backend($1::text::int)", str(pid))
-        while any(
-            _alive(pid) for pid in ended
-        ):  # longer than they are listed: what they said last can be read then
+            self.server.administer("SELECT pg_terminate_backend($1::text::int)", str(pid))
+        while any(_alive(pid) for pid in ended):
             assert time.monotonic() < deadline, "the connections are still there"
             time.sleep(0.005)
 
     def drop(self) -> None:
         if self.server.running:
-            self.server.keep(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+            self.server.administer(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
 
 def free_port() -> int:

@@ -122,7 +122,8 @@ $(BIN)/python:
 	@touch $@
 
 .venv/installed-system: packaging/install-system-packages | .venv/installed-test
-	@packaging/install-system-packages curl chromium postgresql:pg_ctlcluster debootstrap systemd-container:systemd-nspawn
+	@packaging/install-system-packages curl chromium postgresql:pg_ctlcluster systemd-container:systemd-nspawn \
+		mmdebstrap debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg
 	@touch $@
 
 # Apart from the environment, which has a later release: some clients in the documents are written for this one.

@@ -4,7 +4,7 @@
         machine.run("systemctl start appliance")
 
 What is written inside stays in memory. The network is the machine's own, with nothing but loopback: `connect` and
-`beside` reach into it. Needs root, debootstrap and systemd-nspawn; where they are not, tests are skipped, and in CI
+`beside` reach into it. Needs root, mmdebstrap and systemd-nspawn; where they are not, tests are skipped, and in CI
 they fail.
 """
 
@@ -48,8 +48,8 @@ _NEWER: Final = ("systemd", "systemd-sysv", "libnss-systemd")
 
 _MAKE: Final = """
 folder=$1 suite=$2 packages=$3 mirror=$4
-debootstrap --variant=minbase --include="$packages" "$suite" "$folder" $mirror
-rm -rf "$folder"/var/cache/apt/archives/*.deb "$folder/etc/resolv.conf"
+mmdebstrap --mode=root --variant=apt --include="$packages" "$suite" "$folder" $mirror
+rm "$folder/etc/resolv.conf"
 : > "$folder/etc/machine-id"  # each boot has its own
 """
 _MAKE_NEWER: Final = """
@@ -57,7 +57,7 @@ folder=$1 suite=$2 packages=$3 from=$4
 cp -a "$from" "$folder"
 cp /etc/resolv.conf "$folder/etc/resolv.conf"
 sources=$folder/etc/apt/sources.list
-sed "s/ $suite main/ $suite-backports main/" "$sources" > "$sources.d/backports.list"
+sed -n "s/ $suite main/ $suite-backports main/p" "$sources" > "$sources.d/backports.list"
 chroot "$folder" apt-get update -qq
 chroot "$folder" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -qq --yes --no-install-recommends --target-release "$suite-backports" $packages
@@ -205,7 +205,7 @@ class Machine:
 
 def _need_tools() -> None:
     """Skip the test where it cannot run; in CI, where all must be at hand, fail."""
-    needed = ("debootstrap", "systemd-nspawn", "unshare", "nsenter")
+    needed = ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter")
     if os.geteuid() != 0:
         _cannot("a machine is booted by root only")
     if missing := [tool for tool in needed if shutil.which(tool) is None]:
@@ -247,7 +247,7 @@ def _made(script: str, words: Callable[[], tuple[str, ...]], *, key: tuple[str, 
 
 
 def _mirror(suite: str) -> str:
-    """Where this machine has its packages of that release, or of Debian at all; else, debootstrap has a default."""
+    """Where this machine has its packages of that release, or of Debian at all; else, mmdebstrap has a default."""
     words = [
         "apt-get",
         "indextargets",

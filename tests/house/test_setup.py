@@ -140,6 +140,14 @@ def test_packages_that_are_there_are_left_alone(machine: Machine) -> None:
     assert machine.calls == []
 
 
+def test_a_package_without_a_command_is_known_by_a_file_of_it(machine: Machine) -> None:
+    keyring = machine.folder / "keyring.gpg"
+    code, said = machine.run("packaging/install-system-packages", f"archive-keyring:{keyring}")
+    assert (code, said.split()[-1]) == (1, "archive-keyring")
+    keyring.touch()
+    assert machine.run("packaging/install-system-packages", f"archive-keyring:{keyring}") == (0, "")
+
+
 def test_root_installs_what_is_missing_and_no_more(machine: Machine) -> None:
     machine.install("id", "echo 0")
     machine.install("env", 'shift; "$@"')

@@ -25,6 +25,7 @@ from appliance.loading.configured import arrange
 from appliance.loading.importer import blamed, fault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import BinaryIO
 
     from appliance.loading.installed import Installed
@@ -34,6 +35,19 @@ BEGUN = b"\n"
 """Stands before the answer: from now on it is the plugin that takes its time."""
 _MORE_PROCESSES = 256
 """Processes and threads that a plugin may start while it is imported."""
+
+
+@attrs.frozen
+class Surroundings:
+    """Where a plugin is to find itself: as where it is imported afterwards."""
+
+    environment: Mapping[str, str]
+    folder: str
+
+    def enter(self) -> None:
+        os.chdir(self.folder)
+        os.environ.clear()
+        os.environ.update(self.environment)
 
 
 @attrs.frozen
@@ -56,11 +70,14 @@ class Finding(msgspec.Struct):
 
 
 def main() -> None:
-    """Read a task, write a finding. Whatever the plugin does, it is told: at the worst by the traceback of where."""
+    """Read surroundings and a task, write a finding. Whatever the plugin does, it is told: at the worst by the
+    traceback of where.
+    """
     answers = os.dup(1)
     with os.fdopen(0, "rb") as told:
-        task: Task = pickle.load(told)  # noqa: S301 - from the appliance itself
+        surroundings, task = pickle.load(told)  # noqa: S301 - from the appliance itself
     os.write(answers, BEGUN)
+    surroundings.enter()
     sys.dont_write_bytecode = True  # what the plugin brings is here for once
     os.open(os.devnull, os.O_RDONLY)  # takes the place of standard input
     os.dup2(2, 1)

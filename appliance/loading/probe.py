@@ -7,11 +7,11 @@ does so over there, and is told as any other mistake.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import re
 import signal
-import subprocess
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ import msgspec
 import trio
 
 from appliance.core.errors import PluginError
-from appliance.loading.examination import Finding, Task
+from appliance.loading.examination import Finding, Surroundings, Task
+from appliance.loading.template import Template
 from appliance.settings.load import Loaded
 from appliance.settings.tree import Settings
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from appliance.loading.bundle import Bundle
     from appliance.loading.installed import Installed
+    from appliance.loading.template import Copy
 
 _COMMAND = """
 import sys
@@ -37,10 +39,14 @@ sys.path[:] = sys.argv[1:]
 sys.argv[1:] = []
 from appliance.loading.outset import lightly
 with lightly("examination"):
+    import appliance.settings.load  # each task has what it makes
     import trio  # as nearly each plugin does
+    from appliance.loading import copying
     from appliance.loading.examination import main
-main()
+copying.serve(main, idle={idle})
 """
+_IDLE = 60.0
+"""Seconds for which that process waits for another plugin to be checked."""
 _ANSWER = 1 << 20
 """Bytes of the longest answer."""
 _OUTPUT = 4_096
@@ -50,6 +56,8 @@ _START = 30.0
 """Seconds that the process may take until it begins: the machine may be busy, and that is no plugin's fault."""
 _GRACE = 1.0
 """Seconds that the process may then take longer than it gives the plugin: to tell where it stands."""
+_template = Template()
+"""What a process for a plugin stands on is the same for each."""
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in ', re.MULTILINE)
 
 
@@ -62,7 +70,7 @@ async def probe(plugin: Bundle | Installed, loaded: Loaded) -> Finding:
     settings = loaded.draft.plugins
     task = Task(plugin, _share(loaded), settings.check_within, settings.check_memory)
     try:
-        ended = await _run(pickle.dumps(task), settings.check_within + _GRACE)
+        ended = await _run(task, settings.check_within + _GRACE)
     except OSError as error:
         raise PluginError(
             f"{plugin.file}: cannot be checked: no process can be started ({error.strerror}); "
@@ -101,46 +109,38 @@ def _paths() -> list[str]:
     return [os.path.abspath(path) for path in sys.path]  # noqa: PTH100 - text on both sides
 
 
-async def _run(task: bytes, seconds: float) -> _Ended:
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-I", *(["-B"] if sys.dont_write_bytecode else []), "-c", _COMMAND, *_paths()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env=_environment(os.environ),
-    )
-    assert process.stdin is not None  # noqa: S101 - it was asked for
-    assert process.stdout is not None  # noqa: S101 - as above
-    assert process.stderr is not None  # noqa: S101 - as above
+def _command() -> tuple[str, ...]:
+    bytecode = ("-B",) if sys.dont_write_bytecode else ()
+    return (sys.executable, "-I", *bytecode, "-c", _COMMAND.format(idle=_IDLE), *_paths())
+
+
+async def _run(task: Task, seconds: float) -> _Ended:
+    surroundings = Surroundings(_environment(os.environ), os.getcwd())  # noqa: PTH109 - text on both sides
     answer, output = bytearray(), bytearray()
+    copy: Copy | None = None
+    with trio.move_on_after(_START):
+        copy = await _template.copy(_command(), surroundings.environment)
+    if copy is None:
+        return _Ended(b"", "", None)
     begun = trio.Event()
     try:
         async with trio.open_nursery() as pipes:  # ends with the process, or a moment after
-            pipes.start_soon(_send, process.stdin, task)
-            pipes.start_soon(partial(_collect, process.stdout, answer, first=_ANSWER, heard=begun))
-            pipes.start_soon(partial(_collect, process.stderr, output, last=_OUTPUT))
+            pipes.start_soon(_send, copy.stdin, pickle.dumps((surroundings, task)))
+            pipes.start_soon(partial(_collect, copy.stdout, answer, first=_ANSWER, heard=begun))
+            pipes.start_soon(partial(_collect, copy.stderr, output, last=_OUTPUT))
             with trio.move_on_after(_START):
                 await begun.wait()
-            with trio.move_on_after(seconds if begun.is_set() else 0):
-                await process.wait()
-            status = process.returncode
-            _kill(process.pid)
+            with trio.move_on_after(seconds if begun.is_set() else 0) as time:
+                await copy.wait()
+            status = copy.status
+            copy.stop()
             # What else it started may hold on to the pipes.
             pipes.cancel_scope.deadline = trio.current_time() + _GRACE
     finally:
-        _kill(process.pid)
-        with trio.CancelScope(shield=True):
-            await process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                await trio.aclose_forcefully(pipe)
+        await copy.end()
+    if status is None and not time.cancelled_caught:
+        raise BrokenPipeError(errno.EPIPE, "what has started it was ended")
     return _Ended(bytes(answer), output.decode(errors="replace"), status)
-
-
-def _kill(group: int) -> None:
-    """End a process with all that it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
 
 
 async def _send(pipe: trio.abc.SendStream, content: bytes) -> None:

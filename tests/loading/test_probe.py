@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from pathlib import Path
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from appliance.core.errors import PluginError
-from appliance.loading import bundle, written
+from appliance.loading import bundle, template, written
 from appliance.loading import probe as probe_module
 from appliance.loading.probe import probe
 from appliance.settings.load import load
 from tests.loading import dropping
+from tests.loading.alive import is_alive
 from tests.loading.dropping import pack, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 LONG = 20
 """Seconds that no check takes, be the machine ever so busy."""
@@ -234,7 +235,7 @@ async def test_what_it_started_ends_with_it(tmp_path: Path, ending: str) -> None
     await refused(drop(tmp_path, text), "plugins.check_within=3")
     children = [int(line) for line in told.read_text().split()]
     assert len(children) == 3
-    await until(lambda: not any(_is_alive(child) for child in children))
+    await until(lambda: not any(is_alive(child) for child in children))
 
 
 async def test_forking_without_end_is_ended(tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ async def test_who_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
         nursery.start_soon(probed, file)
         await until(lambda: number.exists() and bool(number.read_text()))
         nursery.cancel_scope.cancel()
-    assert not _is_alive(int(number.read_text()))
+    assert not is_alive(int(number.read_text()))
 
 
 async def test_a_process_that_cannot_be_started_is_told(
@@ -265,10 +266,41 @@ async def test_a_process_that_cannot_be_started_is_told(
     assert "cannot be checked: no process can be started (No such file or directory)" in told
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{process}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+async def test_what_a_process_stands_on_is_loaded_once_and_nothing_of_a_plugin_is_there_for_the_next(
+    tmp_path: Path,
+) -> None:
+    told = tmp_path / "told"
+    text = (
+        "import os, sys\nassert not hasattr(sys, 'somebody')\nsys.somebody = 'was here'\n"
+        "os.environ['SOMEBODY'] = os.environ.get('SOMEBODY', '') + 'was here'\n"
+        f"with open({str(told)!r}, 'a') as file: print(os.getppid(), os.environ['SOMEBODY'], file=file)\n"
+    )
+    file = drop(tmp_path, dropping.plugin("fees", before=text))
+    for _ in range(3):
+        await probed(file)
+    [(line, count)] = Counter(told.read_text().splitlines()).items()
+    assert (line.split(" ", 1)[1], count) == ("was here", 3)
+
+
+async def test_it_is_where_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        text = f"import os\nassert os.getcwd() == {str(folder)!r}"
+        assert (await probed(drop(folder, dropping.plugin("fees", before=text)))).channels == ["fees"]
+
+
+async def test_a_file_that_ends_what_has_started_it_is_refused_and_the_next_is_not(tmp_path: Path) -> None:
+    text = "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(1000)"
+    told = await refused(drop(tmp_path, text))
+    assert "cannot be checked: no process can be started (what has started it was ended)" in told
+    assert (await probed(drop(tmp_path, dropping.plugin("fees")))).channels == ["fees"]
+
+
+async def test_a_file_that_stops_what_has_started_it_is_ended_in_time_and_the_next_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "_PATIENCE", 0.2)
+    text = "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(1000)"
+    assert "is not imported within 0.7 s" in await refused(drop(tmp_path, text), "plugins.check_within=0.7")
+    assert (await probed(drop(tmp_path, dropping.plugin("fees")))).channels == ["fees"]

@@ -184,6 +184,7 @@ async def test_what_it_stands_on_is_compiled_once_and_a_plugin_finds_all_as_usua
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(probe_module, "_IDLE", 10.0)  # so that it is not what served other tests
     written.place("examination").unlink(missing_ok=True)
     text = (
         "import gc, sys\nassert gc.isenabled()\nassert gc.get_freeze_count() > 10_000\n"

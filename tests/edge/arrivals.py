@@ -13,7 +13,7 @@ import httpx
 import trio
 import trio_websocket
 
-from tests.edge.stage import PATIENCE
+from tests.edge.stage import PATIENCE, UNTRUSTING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -95,8 +95,11 @@ class Visit:
         return f"{path}{'&' if '?' in path else '?'}token={self.card.text}"
 
     @contextlib.asynccontextmanager
-    async def stream(self) -> AsyncIterator[trio.SSLStream[trio.SocketStream]]:
+    async def stream(self) -> AsyncIterator[trio.SocketStream | trio.SSLStream[trio.SocketStream]]:
         async with await trio.open_tcp_stream("127.0.0.1", self.stage.port) as tcp:
+            if self.stage.client_context is None:
+                yield tcp
+                return
             stream = trio.SSLStream(
                 tcp,
                 _context(self.authority, self.card.certificate),
@@ -127,8 +130,11 @@ class Visit:
     async def ask(
         self, path: str, *, headers: dict[str, str] | None = None, method: str = "GET", **content: Any
     ) -> tuple[int, Any]:
-        url = f"https://localhost:{self.stage.port}"
-        context = _context(self.authority, self.card.certificate, "http/1.1")
+        if self.stage.client_context is None:
+            scheme, context = "http", UNTRUSTING
+        else:
+            scheme, context = "https", _context(self.authority, self.card.certificate, "http/1.1")
+        url = f"{scheme}://localhost:{self.stage.port}"
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, verify=context) as http:
             answer = await http.request(
                 method, path, headers=self.bearer if headers is None else headers, **content

@@ -55,6 +55,8 @@ LIMITED: dict[str, tuple[tuple[dict[str, Any], ...], tuple[str, ...]]] = {
     "masked and filtered": ((MASK, FILTER), HIDDEN + WITHHELD),
 }
 """Who is shown a part: its views, and what it never gets."""
+SECURED = ("key of the configuration", "certificate", "nobody")
+"""Who comes over TLS: what a text lets in does not depend on that."""
 ELSEWHERE = ("203.0.113.0/24",)
 PAST, FUTURE = (dt.datetime.now(dt.UTC) + dt.timedelta(days=days) for days in (-1, 1))
 ISSUERS = {
@@ -280,13 +282,15 @@ async def page(_query: PageQuery) -> Page:
 
 
 @contextlib.asynccontextmanager
-async def opened(cast: Cast, entrance: Entrance, **listen: Any) -> AsyncIterator[Stage]:
+async def opened(
+    cast: Cast, entrance: Entrance, *, secured: bool = True, **listen: Any
+) -> AsyncIterator[Stage]:
     """Serve, with a price and a prediction that are there, and trades that go on."""
     asking = cast.contexts.current.context_for("optional")
     # All come at once, and on a busy machine, some wait long for their turn.
     limits = {"messages_per_minute": 60_000, "handshake": Seconds(PATIENCE)}
     settings = configuration(limits=limits, **listen)
-    async with playing(settings, tls=(asking, UNTRUSTING), entrance=entrance) as stage:
+    async with playing(settings, tls=(asking, UNTRUSTING) if secured else None, entrance=entrance) as stage:
         for price in PRICES:
             stage.publish("price", "BTC", **price)
         for prediction in PREDICTIONS:
@@ -312,23 +316,27 @@ async def outcome(look: Callable[[Visit], Awaitable[str]], visit: Visit) -> str:
 
 
 async def outcomes(
-    cast: Cast, stage: Stage, look: Callable[[Visit], Awaitable[str]], translate: Callable[[str, Card], str]
+    cast: Cast, look: Callable[[Visit], Awaitable[str]], translate: Callable[[str, Card], str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Let everybody come this way: what became of each, and what was to become of it."""
     found = dict[str, str]()
-    visits = {
-        f"{kind}: {case}": Visit(stage, cast.authority, card, translate(wanted, card))
-        for kind, cards in cast.cards.items()
-        for case, (card, wanted) in cards.items()
-    }
+    expected = dict[str, str]()
 
-    async def visit(name: str) -> None:
-        found[name] = await outcome(look, visits[name])
+    async def visit(name: str, visit: Visit) -> None:
+        expected[name] = visit.expected
+        found[name] = await outcome(look, visit)
 
-    async with trio.open_nursery() as nursery:  # ends with the last of them
-        for name in visits:
-            nursery.start_soon(visit, name)
-    return found, {name: visit.expected for name, visit in visits.items()}
+    async with (
+        opened(cast, cast.entrance) as secured,
+        opened(cast, cast.entrance, secured=False) as plain,
+        trio.open_nursery() as nursery,  # ends with the last of them
+    ):
+        for kind, cards in cast.cards.items():
+            stage = secured if kind in SECURED else plain
+            for case, (card, wanted) in cards.items():
+                come = Visit(stage, cast.authority, card, translate(wanted, card))
+                nursery.start_soon(visit, f"{kind}: {case}", come)
+    return found, expected
 
 
 def as_it_is(wanted: str, _card: Card) -> str:
@@ -342,15 +350,13 @@ def as_status(wanted: str, _card: Card) -> str:
 @pytest.mark.parametrize("way", READING)
 async def test_ways_that_end_with_a_code(cast: Cast, way: str) -> None:
     # Where a client says who it is by a message, one that says nothing is told to; where it cannot, that is the end.
-    async with opened(cast, cast.entrance) as stage:
-        found, expected = await outcomes(cast, stage, READING[way], as_it_is)
+    found, expected = await outcomes(cast, READING[way], as_it_is)
     assert found == expected
 
 
 @pytest.mark.parametrize("way", ASKING)
 async def test_ways_that_answer_with_a_status(cast: Cast, way: str) -> None:
-    async with opened(cast, cast.entrance) as stage:
-        found, expected = await outcomes(cast, stage, ASKING[way], as_status)
+    found, expected = await outcomes(cast, ASKING[way], as_status)
     assert found == expected
 
 
@@ -361,8 +367,7 @@ async def test_ways_that_tell_whoever_is_let_in(cast: Cast, way: str) -> None:
             return as_status(wanted, card)
         return "403" if way == "metrics" and not card.monitors else DATA
 
-    async with opened(cast, cast.entrance) as stage:
-        found, expected = await outcomes(cast, stage, TOLD[way], translate)
+    found, expected = await outcomes(cast, TOLD[way], translate)
     assert found == expected
 
 
@@ -372,8 +377,7 @@ async def test_readiness_is_for_all_and_its_reasons_for_who_monitors(cast: Cast)
             return TURNED_AWAY
         return DATA if card.monitors else NOTHING
 
-    async with opened(cast, cast.entrance) as stage:
-        found, expected = await outcomes(cast, stage, arrivals.readiness, translate)
+    found, expected = await outcomes(cast, arrivals.readiness, translate)
     assert found == expected
 
 

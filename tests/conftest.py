@@ -24,6 +24,8 @@ SOMEBODY = 12_345
 """A user that owns nothing else."""
 BUSY = ("edge", "runtime", "plugins", "ops", "dialects", "house", "core", "access", "settings")
 """Folders of tests that wait for little, those with the longest files first: most others wait for processes."""
+_BETWEEN = 3
+"""One file of so many of these has its turn between those that wait."""
 
 
 # What tests share says what it has found, as they do.
@@ -69,9 +71,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with those that wait, several at once, and end with the many that are soon done."""
-    last = {folder: place for place, folder in enumerate(BUSY)}
-    items.sort(key=lambda item: last.get(item.path.relative_to(ROOT / "tests").parts[0], -1))
+    """Begin with the files that wait, several at once, and some of the others between them, so that somebody always
+    works; and end with the many that are soon done.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    folders = {path: path.relative_to(ROOT / "tests").parts[0] for path in files}
+    busy = sorted(
+        (path for path in files if folders[path] in BUSY), key=lambda path: BUSY.index(folders[path])
+    )
+    waiting = [path for path in files if folders[path] not in BUSY]
+    order = [(place / len(waiting), path) for place, path in enumerate(waiting)]
+    order += [(_BETWEEN * place / len(busy), path) for place, path in enumerate(busy)]
+    items[:] = [item for _, path in sorted(order) for item in files[path]]
 
 
 def pytest_collection_finish() -> None:

@@ -6,9 +6,8 @@ nothing else; `Delivery` knows what was published, and says what must have arriv
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import queue
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -39,9 +38,10 @@ from appliance.runtime.subscriber import Subscriber
 from appliance.runtime.timers import Timers
 from tests.runtime.stage import Lines, Message, Socket, line
 from tests.runtime.witness import Witness
+from tests.stepwise import Stepwise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 T = TypeVar("T")
 Names: TypeAlias = dict[str, tuple[str | None, float | None]]
@@ -84,53 +84,13 @@ limits = st.sampled_from([None, None, None, None, None, 0.5, 4.0])
 some_client = st.integers(0, 5)
 
 
-class Loop:
-    """Trio in a thread of its own, told what to do step by step; its time stands still but when it is moved."""
-
-    def __init__(self, *tasks: Callable[[], Any]) -> None:
-        self._clock = trio.testing.MockClock()
-        self._tasks = tasks
-        self._started: queue.SimpleQueue[trio.lowlevel.TrioToken] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run)
-        self._broken: list[BaseException] = []
-        self._thread.start()
-        self._token = self._started.get(timeout=60)
-
-    def do(self, call: Callable[[], T]) -> T:
-        """Call in the thread of the tasks, and let them do all that follows from it."""
-        try:
-            return trio.from_thread.run(self._step, call, trio_token=self._token)
-        except (trio.Cancelled, trio.RunFinishedError):
-            self._thread.join()
-            raise self._broken[0] from None  # what has ended the tasks
-
-    def jump(self, seconds: float) -> None:
-        self._clock.jump(seconds)
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            trio.from_thread.run_sync(self._scope.cancel, trio_token=self._token)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            trio.run(self._main, clock=self._clock)
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is seen
-            self._broken.append(error)
-
-    async def _main(self) -> None:
-        self._scope = trio.CancelScope()
-        with self._scope:
-            async with trio.open_nursery() as nursery:  # ends at `stop`
-                for task in self._tasks:
-                    nursery.start_soon(task)
-                self._started.put(trio.lowlevel.current_trio_token())
-                await trio.sleep_forever()
-
-    async def _step(self, call: Callable[[], T]) -> T:
-        result = call()
-        await trio.testing.wait_all_tasks_blocked()
-        return result
+@contextlib.asynccontextmanager
+async def running(*tasks: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:  # ends with the block
+        for task in tasks:
+            nursery.start_soon(task)
+        yield
+        nursery.cancel_scope.cancel()
 
 
 @attrs.define
@@ -320,7 +280,7 @@ class Delivery(RuleBasedStateMachine):
     def begin(self, commands: list[Command]) -> None:
         self.flusher = Flusher(stalled=lambda: STALLED)
         self.timers = Timers()
-        self.loop = Loop(self.flusher.run, self.timers.run)
+        self.steps = Stepwise(running(self.flusher.run, self.timers.run))
         self.clients: list[Client] = []
         self.left: list[Left] = []
         self._epochs = itertools.count()
@@ -328,7 +288,7 @@ class Delivery(RuleBasedStateMachine):
         self.soon: list[Callable[[], None]] = []
         self.gathered = 0
         self._serial = itertools.count()
-        self.loop.do(self._open)
+        self._do(self._open)
         for command in commands:
             self._come(command, {})
 
@@ -398,13 +358,13 @@ class Delivery(RuleBasedStateMachine):
         self.flush()
         client = self.clients.pop(which % len(self.clients))
         self.left.append(Left(tuple(client.names), client.witness.positions()))
-        self.loop.do(client.leave)
+        self._do(client.leave)
 
     @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 5.0, 30.0, 70.0]))
     def wait(self, seconds: float) -> None:
         self.flush()
-        self.loop.jump(seconds)
-        self.loop.do(self._expire)
+        self.steps.jump(seconds)
+        self._do(self._expire)
         self._look()
 
     @precondition(lambda self: len(self.bodies) > 40)
@@ -412,14 +372,14 @@ class Delivery(RuleBasedStateMachine):
     def restart(self) -> None:
         while self.clients:
             self.go(0)
-        self.loop.do(self._open)
+        self._do(self._open)
 
     @rule()
     def flush(self) -> None:
         self.gathered = 0
         happened, self.soon = self.soon, []
         if happened:
-            self.loop.do(lambda: [call() for call in happened])
+            self._do(lambda: [call() for call in happened])
         self._look()
 
     # What must be true.
@@ -479,7 +439,7 @@ class Delivery(RuleBasedStateMachine):
                 del self.records[name]
 
     def teardown(self) -> None:
-        if not hasattr(self, "loop"):
+        if not hasattr(self, "steps"):
             return
         try:
             self.flush()
@@ -490,13 +450,23 @@ class Delivery(RuleBasedStateMachine):
                 self._check_current(client, limited=True)
                 assert client.witness.done == client.ended
         finally:
-            self.loop.stop()
+            self.steps.stop()
 
     # How it is done.
 
+    def _do(self, call: Callable[[], T]) -> T:
+        """Call in between the tasks, and let them do all that follows from it."""
+
+        async def step() -> T:
+            result = call()
+            await trio.testing.wait_all_tasks_blocked()
+            return result
+
+        return self.steps.do(step)
+
     def _come(self, command: Command, recover: dict[str, Position]) -> None:
         self.flush()
-        client = self.loop.do(lambda: Client(self))
+        client = self._do(lambda: Client(self))
         self.clients.append(client)
         self._soon(client, lambda client: client.subscribe(command, recover))
 
@@ -553,7 +523,7 @@ class Delivery(RuleBasedStateMachine):
         self.flush()
         if room is not None:
             client.behind = True
-        self.loop.do(lambda: client.socket.allow(room))
+        self._do(lambda: client.socket.allow(room))
         self._look()
 
     def _look(self) -> None:

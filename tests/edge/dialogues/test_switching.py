@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 import trio
@@ -24,11 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from appliance.settings.fields import Seconds
 from appliance.settings.tree import HeartbeatSettings, Settings, TradingSettings
 from tests.edge.stage import KEY, PATIENCE, Stage, configuration, playing
+from tests.stepwise import Stepwise
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Collection
 
-T = TypeVar("T")
 Heard: TypeAlias = tuple[Any, ...]
 """A message as far as it counts: whose words it is in, and of what it tells."""
 Choice: TypeAlias = tuple[bool, frozenset[str]]
@@ -368,49 +366,19 @@ def answers(heard: list[Heard]) -> int:
     return sum(each[1] in {"pong", "error"} for each in heard)
 
 
+@attrs.frozen
 class House:
-    """The server and its clients, in a thread of their own. Their time stands still but when it is moved."""
+    """The server, and where its clients live."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._clock = trio.testing.MockClock()
-        self._settings = settings
-        self._started: queue.SimpleQueue[trio.lowlevel.TrioToken] = queue.SimpleQueue()
-        self._broken: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        self._token = self._started.get(timeout=PATIENCE)
+    stage: Stage
+    nursery: trio.Nursery
 
-    def do(self, call: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return trio.from_thread.run(call, trio_token=self._token)
-        except (trio.Cancelled, trio.RunFinishedError):
-            self._thread.join()
-            raise self._broken[0] from None  # what has ended the tasks
-
-    def jump(self, seconds: float) -> None:
-        self._clock.jump(seconds)
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            trio.from_thread.run_sync(self._scope.cancel, trio_token=self._token)
-        self._thread.join()
-        if self._broken:
-            raise self._broken[0]
-
-    def _run(self) -> None:
-        try:
-            trio.run(self._main, clock=self._clock)
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is seen
-            self._broken.append(error)
-
-    async def _main(self) -> None:
-        with trio.CancelScope() as self._scope:
-            async with (
-                playing(self._settings) as self.stage,
-                trio.open_nursery() as self.nursery,
-            ):  # until `stop`
-                self._started.put(trio.lowlevel.current_trio_token())
-                await trio.sleep_forever()
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, settings: Settings) -> AsyncIterator[House]:
+        async with playing(settings) as stage, trio.open_nursery() as nursery:  # ends with the block
+            yield cls(stage, nursery)
+            nursery.cancel_scope.cancel()
 
 
 def shared(auth: Auth) -> Settings:
@@ -429,7 +397,8 @@ class Switching(RuleBasedStateMachine):
     @initialize(auth=st.sampled_from(["required", "optional", "none"]), way=ways)
     def begin(self, auth: Auth, way: str) -> None:
         self.auth = auth
-        self.house = House(shared(auth))
+        self.steps = Stepwise(House.opened(shared(auth)))
+        self.house = self.steps.entered
         self.clients: list[Client] = []
         self.newest: dict[str, int] = {}
         self.numbers = iter(range(1, 1_000_000))
@@ -465,12 +434,12 @@ class Switching(RuleBasedStateMachine):
                 self._publish(each)
             await self._settle(self.clients)
 
-        self.house.do(act)
+        self.steps.do(act)
         self._compare()
 
     @rule()
     def beat(self) -> None:
-        self.house.jump(INTERVAL)
+        self.steps.jump(INTERVAL)
         for client in self.clients:
             client.rules.beat()
 
@@ -478,7 +447,7 @@ class Switching(RuleBasedStateMachine):
             await trio.testing.wait_all_tasks_blocked(0.0005)
             await self._settle(self.clients)
 
-        self.house.do(act)
+        self.steps.do(act)
         for (
             client
         ) in self.clients:  # which of two intervals that end together is told first is nobody's business
@@ -489,19 +458,19 @@ class Switching(RuleBasedStateMachine):
     @precondition(lambda self: len(self.clients) > 1)
     @rule(which=some_client)
     def go(self, which: int) -> None:
-        self.house.do(self.clients.pop(which % len(self.clients)).go)
+        self.steps.do(self.clients.pop(which % len(self.clients)).go)
 
     def teardown(self) -> None:
-        if not hasattr(self, "house"):
+        if not hasattr(self, "steps"):
             return
         try:
             if self.clients:
                 self.beat()  # nothing is left over from before a switch
             while self.clients:
-                self.house.do(self.clients.pop().go)
-            self.house.do(self._all_is_let_go)
+                self.steps.do(self.clients.pop().go)
+            self.steps.do(self._all_is_let_go)
         finally:
-            self.house.stop()
+            self.steps.stop()
 
     def _of_trading(self) -> list[Client]:
         return [client for client in self.clients if client.rules.dialect == "trading"]
@@ -514,7 +483,7 @@ class Switching(RuleBasedStateMachine):
             await self.house.nursery.start(client.live, self.house.stage, way)
             await self._settle([client])
 
-        self.house.do(act)
+        self.steps.do(act)
         self._compare()
 
     def _happen(self, client: Client, what: list[Published | Said]) -> None:
@@ -531,7 +500,7 @@ class Switching(RuleBasedStateMachine):
                     await client.say(each.text)
             await self._settle(self.clients)
 
-        self.house.do(act)
+        self.steps.do(act)
         self._compare()
 
     def _publish(self, row: Published) -> None:

@@ -108,6 +108,7 @@ class Template:
                 if (copy := await running.copy()) is not None:
                     return copy
             except trio.Cancelled:
+                running.kill()  # it was waited for in vain
                 await self._leave(running)
                 raise
             await self._leave(running)
@@ -135,7 +136,6 @@ class _Running:
     command: tuple[str, ...]
     _process: trio.Process
     _orders: socket.socket
-    _answered: bool = False
 
     async def copy(self) -> Copy | None:
         """Give a new process, or None where the template has ended."""
@@ -145,7 +145,6 @@ class _Running:
             return None
         try:
             if await copy.begun():
-                self._answered = True
                 return copy
         except BaseException:
             copy.close()
@@ -153,11 +152,12 @@ class _Running:
         copy.close()
         return None
 
+    def kill(self) -> None:
+        self._process.kill()
+
     async def end(self) -> None:
-        """It ends once its copies have, and at once if it was never ready to make any."""
+        """It ends once its copies have."""
         self._orders.close()
-        if not self._answered:
-            self._process.kill()
         with trio.CancelScope(shield=True):
             await self._process.wait()
 
@@ -166,15 +166,15 @@ class _Running:
         with contextlib.ExitStack() as far, contextlib.ExitStack() as near:
             ours: list[int] = []
             theirs: list[int] = []
-            for ends in (os.pipe(), os.pipe()[::-1], os.pipe()[::-1]):
-                for end, side, numbers in zip(ends, (far, near), (theirs, ours), strict=True):
+            for sides in ((far, near), (near, far), (near, far)):
+                for end, side in zip(os.pipe(), sides, strict=True):
                     side.callback(os.close, end)
-                    numbers.append(end)
+                    (ours if side is near else theirs).append(end)
             line, other = socket.socketpair()
             near.callback(line.close)
             with other:
                 socket.send_fds(self._orders, [ORDER], [*theirs, other.fileno()])
-            copy = Copy(line, *ours, forsake=self._process.kill)
+            copy = Copy(line, *ours, forsake=self.kill)
             near.pop_all()
             return copy
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,7 +20,6 @@ from tests.loading.alive import gone, is_alive, is_listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 PATIENCE = 30
 SERVE = """
@@ -75,6 +76,10 @@ async def line(copy: Copy) -> list[str]:
     while not told.endswith(b"\n"):
         told += await copy.stdout.receive_some()
     return told.decode().split()
+
+
+def open_files() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
 
 
 async def numbers(copy: Copy) -> tuple[int, int]:
@@ -196,6 +201,34 @@ async def test_who_does_not_wait_for_a_slow_one_leaves_nothing(copies: Copies, t
             await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert not is_listed(int(number.read_text()))
+
+
+async def test_one_that_answers_no_more_is_ended_by_who_waits_in_vain(copies: Copies) -> None:
+    _, parent = await numbers(await copies.make(*command(FOR_EVER)))
+    os.kill(parent, signal.SIGSTOP)
+    with trio.move_on_after(0.1) as waiting:
+        await copies.make(*command(FOR_EVER))
+    assert waiting.cancelled_caught
+    assert not is_listed(parent)
+    await _is_of_another(copies, parent, command(FOR_EVER))
+
+
+async def test_files_that_have_run_out_are_told_and_none_is_lost(
+    copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await line(await copies.make(*command(FOR_EVER)))
+    before = open_files()
+    pipe, left = os.pipe, iter(range(2))
+
+    def scarce() -> tuple[int, int]:
+        if next(left, None) is None:
+            raise OSError(errno.EMFILE, "too many")
+        return pipe()
+
+    monkeypatch.setattr(os, "pipe", scarce)
+    with pytest.raises(OSError, match="too many"):
+        await copies.make(*command(FOR_EVER))
+    assert open_files() == before
 
 
 async def test_all_ends_with_who_asked() -> None:

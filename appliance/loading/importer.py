@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 
 ALL = "appliance_plugins"
 """The package of all plugins' modules in `sys.modules`: never in the way of an installed one."""
+_BELOW = f"{ALL}."
 
 
 def is_plugin(module: str) -> bool:
     """Whether a module, by its name, is a plugin's."""
-    return module.startswith(f"{ALL}.")
+    return module.startswith(_BELOW)
 
 
 def load(bundle: Bundle, *, changes: bool = True) -> Imported:
@@ -70,14 +71,20 @@ class Imported:
 
     def forget(self) -> None:
         """Let go of all its modules; those who still run its code have what they need."""
-        root = self._importer.root
+        root, path = self._importer.root, str(self.file)
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self._importer]
-        for name in [name for name in sys.modules if _is_within(name, root)]:
-            del sys.modules[name]
-        if not any(name.startswith(f"{ALL}.") for name in sys.modules):
+        below = f"{root}."
+        for name in [root, *(name for name in sys.modules if name.startswith(below))]:
+            sys.modules.pop(name, None)
+        if not any(map(is_plugin, sys.modules)):
             sys.modules.pop(ALL, None)
         # Tracebacks keep the importer there, and attrs the methods that it writes, with their module in the name.
-        for name in [name for name in linecache.cache if f" {root}." in name or _belongs(name, self.file)]:
+        mark = f" {root}."
+        for name in [
+            name
+            for name in linecache.cache
+            if mark in name or (name.startswith(path) and _belongs(name, self.file))
+        ]:
             del linecache.cache[name]
 
 
@@ -205,10 +212,6 @@ def _above(name: str) -> Iterator[str]:
     """Give the packages that a module lies in, below the root."""
     parts = name.split(".")
     yield from (".".join(parts[:length]) for length in range(3, len(parts)))
-
-
-def _is_within(name: str, root: str) -> bool:
-    return name == root or name.startswith(f"{root}.")
 
 
 def fault(error: BaseException, file: Path) -> PluginError:

@@ -49,7 +49,7 @@ _NEWER: Final = ("systemd", "systemd-sysv", "libnss-systemd")
 _MAKE: Final = """
 folder=$1 suite=$2 packages=$3 mirror=$4
 mmdebstrap --mode=root --variant=apt --include="$packages" "$suite" "$folder" $mirror
-rm "$folder/etc/resolv.conf"
+rm -f "$folder/etc/resolv.conf"
 : > "$folder/etc/machine-id"  # each boot has its own
 """
 _MAKE_NEWER: Final = """

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pg8000.core import CoreConnection  # type: ignore[import-untyped]
 
+from tests.alive import is_alive
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -205,7 +207,7 @@ class Database:
                     os.kill(pid, signal.SIGKILL)
             self._process.wait(_WITHIN)
             deadline = time.monotonic() + _WITHIN
-            while any(_alive(pid) for pid in family):
+            while any(is_alive(pid) for pid in family):
                 assert time.monotonic() < deadline, "what was killed is still there"
                 time.sleep(0.005)
 
@@ -356,7 +358,7 @@ class Fresh:
         deadline = time.monotonic() + _WITHIN
         for pid in (ended := self.connections(application)):
             self.server.administer("SELECT pg_terminate_backend($1::text::int)", str(pid))
-        while any(_alive(pid) for pid in ended):
+        while any(is_alive(pid) for pid in ended):
             assert time.monotonic() < deadline, "the connections are still there"
             time.sleep(0.005)
 
@@ -432,11 +434,3 @@ def _children(pid: int) -> list[int]:
             if int(fields[2]) == pid:
                 found.append(int(status.parent.name))
     return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = re.sub(r".*\)", "", Path(f"/proc/{pid}/stat").read_text(), flags=re.DOTALL).split()[0]
-    except (OSError, IndexError):
-        return False
-    return state != "Z"

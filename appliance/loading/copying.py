@@ -37,10 +37,16 @@ def serve(work: Callable[[], object], *, idle: float) -> None:
 
 
 def kill(copy: int) -> None:
-    """End a copy, and all that it has started if it is far enough to have."""
-    for end in (os.kill, os.killpg):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            end(copy, signal.SIGKILL)
+    """End a copy, and all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(copy, signal.SIGKILL)  # it may not be the head of its group yet
+    _kill_rest(copy)
+
+
+def _kill_rest(copy: int) -> None:
+    """End what a copy has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(copy, signal.SIGKILL)
 
 
 class _Copying:
@@ -48,7 +54,7 @@ class _Copying:
         self._orders: socket.socket | None = orders
         self._work = work
         self._lines: dict[int, socket.socket] = {}
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # has no file that a copy would have, too
         self._woken, waking = socket.socketpair()
         self._waking = waking
         waking.settimeout(0.0)
@@ -99,9 +105,9 @@ class _Copying:
         """Tell of the copies that have ended; what they have started ends, too."""
         self._woken.recv(4_096)
         for copy, line in list(self._lines.items()):
-            if os.waitid(os.P_PID, copy, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                kill(copy)  # before its number can be another's
-                _, status = os.waitpid(copy, 0)
+            ended, status = os.waitpid(copy, os.WNOHANG)
+            if ended:
+                _kill_rest(copy)
                 with contextlib.suppress(KeyError):
                     self._selector.unregister(line)
                 del self._lines[copy]
@@ -117,14 +123,7 @@ class _Copying:
             for number, file in enumerate(standard):
                 os.dup2(file, number)
                 os.close(file)
-            for each in (
-                self._selector,
-                self._orders,
-                self._woken,
-                self._waking,
-                line,
-                *self._lines.values(),
-            ):
+            for each in (self._orders, self._woken, self._waking, line, *self._lines.values()):
                 if each is not None:
                     each.close()
             importlib.invalidate_caches()

@@ -75,7 +75,8 @@ def main() -> None:
     """
     answers = os.dup(1)
     with os.fdopen(0, "rb") as told:
-        surroundings, task = pickle.load(told)  # noqa: S301 - from the appliance itself
+        given: tuple[Surroundings, Task] = pickle.load(told)  # noqa: S301 - from the appliance itself
+    surroundings, task = given
     os.write(answers, BEGUN)
     surroundings.enter()
     sys.dont_write_bytecode = True  # what the plugin brings is here for once

@@ -15,8 +15,8 @@ from appliance.loading import bundle, template, written
 from appliance.loading import probe as probe_module
 from appliance.loading.probe import probe
 from appliance.settings.load import load
+from tests.alive import is_alive
 from tests.loading import dropping
-from tests.loading.alive import is_alive
 from tests.loading.dropping import pack, write
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import trio
 import trio.testing
 
 from appliance.loading.template import Copy, Template
+from tests.alive import gone, is_alive, is_listed
 from tests.anew import printed
-from tests.loading.alive import gone, is_alive, is_listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Processes that nobody here has started by itself: whether they are there."""
+"""Processes that somebody else has started: whether they are there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ def is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    state = Path(f"/proc/{process}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except PermissionError:
+        pass  # another user's
+    try:
+        state = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return not Path("/proc/self/stat").exists()
+    return state.rpartition(")")[2].split()[0] != "Z"
 
 
 def is_listed(process: int) -> bool:
